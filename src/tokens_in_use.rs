@@ -34,6 +34,8 @@ pub struct UsedToken {
     pub entry: Arc<str>,
     pub principal: Box<str>,
     pub class: TokenClass,
+    /// Whether a program uses it, and not a person who signs in again when it ends.
+    pub is_of_program: bool,
     pub kid: Option<Box<str>>,
     /// When it was issued, if it says so.
     pub issued: Option<NumericDate>,
@@ -60,6 +62,9 @@ impl TokensInUse {
             entry: token.entry().into(),
             principal: token.principal().into(),
             class: token.class(),
+            // A caller that acts as another user, like a bot of `issuer.bots`, has that user's class.
+            is_of_program: token.mapped_user().is_some()
+                || !matches!(token.class(), TokenClass::User | TokenClass::Session),
             kid: token.kid().map(Into::into),
             issued: token.issued_at(),
             expires: token.expires(),
@@ -106,6 +111,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::claims::{MappedUser, Mapping};
     use crate::test_support::{NOW, verified};
 
     const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
@@ -146,6 +152,19 @@ mod tests {
         assert_eq!(kept.len(), MAX_TOKENS - EVICTED + 1);
         let oldest = kept.iter().map(|token| token.last_verified).min().unwrap();
         assert_eq!(oldest, NOW_DATE.plus(EVICTED as u64 / 8));
+    }
+
+    #[test]
+    fn tokens_of_programs_are_told_from_those_of_people() {
+        let is_of_program = |token: VerifiedToken| {
+            let tokens = TokensInUse::default();
+            tokens.verified(&token, NOW_DATE);
+            tokens.current(NOW_DATE)[0].is_of_program
+        };
+        let person = || verified(json!({"exp": NOW + 100}));
+        let user = MappedUser { index: 0, entry: "ci".into(), user: "ingestion-bot".into(), email: None };
+        assert!(!is_of_program(person()));
+        assert!(is_of_program(person().mapped(Mapping::User(Arc::new(user)))));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::super::view::{self, Outcome, Overview};
 use super::{Text, duration, keys};
-use crate::claims::TokenClass;
 use crate::numeric_date::NumericDate;
 
 /// A certificate that ends within this time is shown.
@@ -93,11 +92,10 @@ fn certificate(overview: &Overview, items: &mut Vec<Item>) {
 fn tokens(overview: &Overview, names: bool, items: &mut Vec<Item>) {
     let now = NumericDate::from(overview.now);
     let soon = now.plus(TOKEN.as_secs());
-    let is_of_program = |class| !matches!(class, TokenClass::User | TokenClass::Session);
     let mut ending: Vec<_> = overview
         .tokens
         .iter()
-        .filter(|token| is_of_program(token.class) && token.is_long_lived())
+        .filter(|token| token.is_of_program && token.is_long_lived())
         .filter_map(|token| Some((token.expires.filter(|end| *end < soon)?, token)))
         .collect();
     ending.sort_by_key(|(end, _)| *end);

@@ -38,6 +38,7 @@ fn used(principal: &str, class: TokenClass, kid: &str, ends_in: Option<u64>) -> 
         entry: ODD.into(),
         principal: principal.into(),
         class,
+        is_of_program: class != TokenClass::User,
         kid: Some(kid.into()),
         issued: Some(NumericDate::from_secs(0)),
         expires: ends_in.map(|seconds| now.plus(seconds)),
