@@ -22,8 +22,9 @@ P99_FLOOR_MS = 25
 DIRECT_FACTOR = 2
 
 # An attack that only exceeds time limits is repeated: other load on this machine is not caused by the attack and
-# rarely occurs three times in a row.
-ATTEMPTS = 3
+# rarely occurs five times in a row. With three, one run of the suite in ten failed for `proxied-downloads` on a machine of two
+# cores: its 99th percentile is between 10 and 70 ms there, with this and with earlier builds.
+ATTEMPTS = 5
 
 # The time that a kubelet's probe may take. A slower probe is repeated, up to PROBE_TRIES times, and the fastest
 # counts: a single delay comes from the scheduler, three in a row from the proxy. A failed probe counts at once.
