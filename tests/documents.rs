@@ -239,12 +239,13 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-const DOCUMENTS: [&str; 35] = [
+const DOCUMENTS: [&str; 36] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/assurance.md",
     "docs/audit.md",
     "docs/clients.md",
     "docs/commands.md",

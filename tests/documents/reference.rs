@@ -125,3 +125,23 @@ fn the_audit_mapping_has_every_field_and_every_refused_token() {
         Reason::ALL.into_iter().filter(|reason| reason.row().status == http::StatusCode::UNAUTHORIZED);
     assert_eq!(listed, refused.map(Reason::as_str).collect());
 }
+
+/// A claim whose test is gone must not stay on the page.
+#[test]
+fn the_tests_that_the_assurance_page_names_exist() {
+    let page = read("docs/assurance.md");
+    let is_path = |text: &&str| {
+        ["tests/", "src/", "benches/", "fuzz/", "deploy/"].iter().any(|root| text.starts_with(root))
+    };
+    let named: Vec<_> = page.split('`').skip(1).step_by(2).filter(is_path).collect();
+    assert!(named.len() > 20, "only {}", named.len());
+    for path in named {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        assert!(file.exists(), "{path}");
+    }
+    let steps = read(".ci/run");
+    let named = page.split("`.ci/run ").skip(1).filter_map(|rest| rest.split('`').next());
+    for step in named.flat_map(|steps| steps.split(' ')) {
+        assert!(steps.contains(&format!("\nstep_{}() {{", step.replace('-', "_"))), "{step}");
+    }
+}
