@@ -45,6 +45,8 @@ const TASK_BYTES: usize = 8 * 1024;
 
 const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
 const WORTH_GIVING_BACK: usize = 4 << 20;
+/// Giving back takes time, in which clients wait. So the rest is given back only once it is calm.
+const SETTLED_INTERVALS: u32 = 4;
 
 /// All workers.
 pub(super) struct Workers {
@@ -172,14 +174,15 @@ async fn give_back_memory(budget: Arc<Budget>) {
     }
 }
 
-/// When memory that clients no longer hold is given back: whenever they hold much less, and once more when that has ended,
-/// for what was freed in the meantime.
+/// When memory that clients no longer hold is given back: whenever they hold much less, and once more when they have held
+/// the same for a while, for what was freed in the meantime.
 #[derive(Default)]
 struct Ebb {
     /// The most that was held since memory was last given back.
     most: usize,
     last: usize,
-    goes_on: bool,
+    /// For how many intervals no less was held, since memory was last given back.
+    settled: Option<u32>,
 }
 
 impl Ebb {
@@ -188,13 +191,15 @@ impl Ebb {
         let has_settled = held >= self.last;
         self.last = held;
         self.most = self.most.max(held);
-        let is_worth = self.most - held >= WORTH_GIVING_BACK;
-        if is_worth {
-            self.goes_on = true;
-        } else if !(self.goes_on && has_settled) {
-            return false;
+        if self.most - held >= WORTH_GIVING_BACK {
+            self.settled = Some(0);
         } else {
-            self.goes_on = false;
+            let settled = self.settled.map(|before| if has_settled { before + 1 } else { 0 });
+            if settled.is_none_or(|settled| settled < SETTLED_INTERVALS) {
+                self.settled = settled;
+                return false;
+            }
+            self.settled = None;
         }
         self.most = held;
         true
@@ -227,16 +232,14 @@ mod tests {
     #[test]
     fn memory_is_given_back_while_it_ebbs_and_once_after_that() {
         const MIB: usize = 1 << 20;
+        const REST: usize = 13 * MIB / 2;
         let mut ebb = Ebb::default();
         let mut given =
             |held: &[usize]| held.iter().map(|held| ebb.is_worth_giving_back(*held)).collect::<Vec<_>>();
-        assert_eq!(given(&[0, 3 * MIB, MIB, 0, 0]), [false; 5], "little");
+        assert_eq!(given(&[0, 3 * MIB, MIB, 0, 0, 0, 0, 0, 0]), [false; 9], "little");
         assert_eq!(given(&[20 * MIB, 16 * MIB, 13 * MIB, 10 * MIB]), [false, true, false, true]);
-        assert_eq!(
-            given(&[7 * MIB, 7 * MIB, 7 * MIB, 5 * MIB]),
-            [false, true, false, false],
-            "the rest, once"
-        );
-        assert_eq!(given(&[0, 0, 0]), [true, true, false]);
+        assert_eq!(given(&[7 * MIB, 7 * MIB, 7 * MIB, REST]), [false; 4], "not calm yet");
+        assert_eq!(given(&[REST; 4]), [false, false, false, true], "the rest, once");
+        assert_eq!(given(&[REST, 4 * MIB, 4 * MIB, 4 * MIB, 4 * MIB, 4 * MIB]), [false; 6]);
     }
 }

@@ -24,10 +24,6 @@ use crate::message::Request;
 use crate::request::{Framing, HeadScanner, RepeatedSections, RequestFault};
 use crate::timer::Timer;
 
-/// How much of a response is passed on before other connections of the worker have their turn. A client that reads fast
-/// would otherwise keep the worker for as long as the backend sends fast, too.
-const TURN_BYTES: usize = 64 * 1024;
-
 thread_local! {
     static REPEATED: RefCell<RepeatedSections> = RefCell::default();
 }
@@ -151,12 +147,7 @@ impl ClientIo {
         // While bytes wait for the client: how many, and until when.
         let mut stalled: Option<(usize, Instant)> = None;
         poll_fn(|cx| {
-            let mut passed_on = 0;
             loop {
-                if passed_on >= TURN_BYTES {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 let mut waits_for_backend = false;
                 if stalled.is_none()
                     && let Some(frames) = &mut body
@@ -165,8 +156,6 @@ impl ClientIo {
                     let is_last = matches!(frame, Poll::Ready(None)) || frames.is_end_stream();
                     match frame {
                         Poll::Ready(frame) => {
-                            let data = frame.as_ref().and_then(Frame::data_ref);
-                            passed_on += data.map_or(0, Bytes::len);
                             writer.write(self.transport.lock().outgoing(), frame, is_last)?
                         }
                         Poll::Pending => waits_for_backend = true,

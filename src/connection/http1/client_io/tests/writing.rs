@@ -222,24 +222,3 @@ impl Body for Silent {
         Poll::Pending
     }
 }
-
-#[tokio::test]
-async fn a_response_that_is_always_ready_gives_others_their_turn() {
-    let (mut client, mut io) = connection_of(1024 * 1024, None);
-    client.write_all(GET.as_bytes()).await.expect("room");
-    let (_, mut terms) = request(&mut io).await;
-    let piece = Bytes::from(vec![b'x'; TURN_BYTES / 4]);
-    let pieces: Vec<_> = (0..16).map(|_| Ok(Frame::data(piece.clone()))).collect();
-    let length = Some(4 * TURN_BYTES as u64);
-    let response = of(Frames { frames: pieces.into_iter(), length, knows_its_end: true });
-    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &response, &mut terms);
-    let mut writing = std::pin::pin!(io.write(response.into_body(), writer, STEP));
-    let mut turns = 0;
-    poll_fn(|cx| {
-        turns += 1;
-        writing.as_mut().poll(cx)
-    })
-    .await
-    .expect("a whole response");
-    assert_eq!(turns, 4);
-}
