@@ -91,6 +91,7 @@ pub(crate) use values::KID_IN_URL;
 pub use values::log_level;
 pub(crate) use values::{duration, network};
 pub use words::Words;
+pub(crate) use yaml_text::quoted as quoted_yaml;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

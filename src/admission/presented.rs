@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Admission, Environment, Observer, Step, rate, refused};
 use crate::claims::VerifiedToken;
 use crate::decision::{Denial, Reason};
-use crate::request::Credentials;
+use crate::request::{BearerToken, Credentials};
 
 impl Admission {
     /// Verifies a token that is to be revoked (step 5). It may be revoked already, and need not be mapped: routes, rules and the
@@ -23,17 +23,26 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
-        let bearer = match credentials {
-            Credentials::Bearer(bearer) => bearer,
-            Credentials::Malformed(why) => {
-                let denial = Denial::new(Reason::MalformedToken).with(*why);
-                return Err(refused(observer, Step::Credentials, denial));
-            }
-            Credentials::Missing | Credentials::Basic(_) | Credentials::OtherScheme(_) => {
-                return Err(refused(observer, Step::Credentials, Denial::new(Reason::MissingToken)));
-            }
-        };
+        let bearer = presented(credentials, observer)?;
         let verified = self.verify_only(bearer, environment, observer).await;
         verified.inspect_err(|denial| rate::count(denial, environment))
     }
+}
+
+/// The token in a form.
+///
+/// # Errors
+/// There is none, or it cannot be one.
+pub(super) fn presented<'c, O: Observer>(
+    credentials: &'c Credentials,
+    observer: &mut O,
+) -> Result<&'c BearerToken, Denial> {
+    let denial = match credentials {
+        Credentials::Bearer(bearer) => return Ok(bearer),
+        Credentials::Malformed(why) => Denial::new(Reason::MalformedToken).with(*why),
+        Credentials::Missing | Credentials::Basic(_) | Credentials::OtherScheme(_) => {
+            Denial::new(Reason::MissingToken)
+        }
+    };
+    Err(refused(observer, Step::Credentials, denial))
 }

@@ -7,11 +7,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::presented::presented;
 use super::{Admission, Environment, Observer, Step, rate, refused};
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Reason};
 use crate::diagnosis::Detail;
-use crate::request::{BearerToken, Credentials};
+use crate::request::Credentials;
 use crate::token_exchange::NotIssued;
 
 impl Admission {
@@ -31,16 +32,7 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
-        let bearer: &BearerToken = match subject {
-            Credentials::Bearer(bearer) => bearer,
-            Credentials::Malformed(why) => {
-                let denial = Denial::new(Reason::MalformedToken).with(*why);
-                return Err(refused(observer, Step::Credentials, denial));
-            }
-            Credentials::Missing | Credentials::Basic(_) | Credentials::OtherScheme(_) => {
-                return Err(refused(observer, Step::Credentials, Denial::new(Reason::MissingToken)));
-            }
-        };
+        let bearer = presented(subject, observer)?;
         let token = match self.verify(bearer, source, environment, observer).await {
             Ok(token) => token,
             Err(denial) => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::key_file::{self, yaml_list, yaml_path};
+use super::key_file::{self, Rotation, yaml_list, yaml_path};
 use super::{ConfigArguments, Failure, load, write_out};
 use crate::config::Flags;
 use crate::own_issuer::IssuerKey;
@@ -22,15 +22,6 @@ pub(super) enum Command {
     Rotate(Rotation),
     /// Print the public keys. The backend must not have them.
     Show(Shown),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Rotation {
-    #[command(flatten)]
-    config: ConfigArguments,
-    /// The file to make. Default: beside the file that signs now, with the next number.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -62,12 +53,7 @@ fn init(file: &Path) -> Result<(), Failure> {
 }
 
 fn rotate(rotation: &Rotation) -> Result<(), Failure> {
-    let (files, file) = key_file::rotation(
-        &rotation.config,
-        "issuer.keyFiles",
-        rotation.out.as_ref(),
-        "metagate issuer init",
-    )?;
+    let (files, file) = rotation.files("issuer.keyFiles", "metagate issuer init")?;
     let key = make(&file)?;
     let verifies = yaml_list(files.iter().chain([&file]));
     let signs = yaml_list([&file].into_iter().chain(&files));

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use super::{ConfigArguments, Failure, load};
 use crate::config::Flags;
 
@@ -45,32 +47,39 @@ fn write(file: &mut File, text: &str, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The key files that the configuration lists under this key, and the next one: `out`, or the first file's name with the
-/// next number. `init` is the command that makes the first one.
-pub(super) fn rotation(
-    arguments: &ConfigArguments,
-    key: &str,
-    out: Option<&PathBuf>,
-    init: &str,
-) -> Result<(Vec<PathBuf>, PathBuf), Failure> {
-    let loaded = load(arguments, Flags::default())?;
-    let files: Vec<PathBuf> =
-        (0..).map_while(|at| Some(loaded.text_at(&format!("{key}[{at}]"))?.0.into())).collect();
-    let Some(signing) = files.first() else {
-        return Err(Failure::Other(format!(
-            "{key} names no key to replace; make the first one with `{init}`"
-        )));
-    };
-    let file = match out {
-        Some(file) => file.clone(),
-        None => next_name(signing).ok_or_else(|| {
-            Failure::Usage(format!(
-                "{} has no number that could be raised; use --out FILE",
-                signing.display()
-            ))
-        })?,
-    };
-    Ok((files, file))
+/// The replacement of a key file.
+#[derive(Debug, Args)]
+pub(super) struct Rotation {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The file to make. Default: beside the file that signs now, with the next number.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Rotation {
+    /// The key files that the configuration lists under this key, and the next one. `init` is the command that makes the
+    /// first one.
+    pub(super) fn files(&self, key: &str, init: &str) -> Result<(Vec<PathBuf>, PathBuf), Failure> {
+        let loaded = load(&self.config, Flags::default())?;
+        let files: Vec<PathBuf> =
+            (0..).map_while(|at| Some(loaded.text_at(&format!("{key}[{at}]"))?.0.into())).collect();
+        let Some(signing) = files.first() else {
+            return Err(Failure::Other(format!(
+                "{key} names no key to replace; make the first one with `{init}`"
+            )));
+        };
+        let file = match &self.out {
+            Some(file) => file.clone(),
+            None => next_name(signing).ok_or_else(|| {
+                Failure::Usage(format!(
+                    "{} has no number that could be raised; use --out FILE",
+                    signing.display()
+                ))
+            })?,
+        };
+        Ok((files, file))
+    }
 }
 
 /// Paths as the items of a YAML list.

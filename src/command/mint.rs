@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::key_file::{self, yaml_list, yaml_path};
+use super::key_file::{self, Rotation, yaml_list, yaml_path};
 use super::{ConfigArguments, Failure, load, write_out};
 use crate::config::{Config, Flags};
 use crate::mint::{JWKS_PATH, PrivateKey};
@@ -23,15 +23,6 @@ pub(super) enum Command {
     Rotate(Rotation),
     /// Print the public keys, and the line for OpenMetadata.
     Show(Shown),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Rotation {
-    #[command(flatten)]
-    config: ConfigArguments,
-    /// The file to make. Default: beside the file that signs now, with the next number.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -67,8 +58,7 @@ fn init(file: &Path) -> Result<(), Failure> {
 }
 
 fn rotate(rotation: &Rotation) -> Result<(), Failure> {
-    let (files, file) =
-        key_file::rotation(&rotation.config, "mint.keyFiles", rotation.out.as_ref(), "metagate mint init")?;
+    let (files, file) = rotation.files("mint.keyFiles", "metagate mint init")?;
     let key = make(&file)?;
     let published = yaml_list(files.iter().chain([&file]));
     let signs = yaml_list([&file].into_iter().chain(&files));

@@ -1,6 +1,9 @@
 //! Values as YAML text.
 
+use std::fmt::Write as _;
+
 use super::variables;
+use crate::printable::is_printable;
 
 /// A scalar that YAML parses as the same text.
 pub(super) fn scalar(text: &str) -> String {
@@ -13,4 +16,21 @@ pub(super) fn scalar(text: &str) -> String {
     }
     // JSON's strings are YAML's double-quoted scalars.
     serde_json::Value::from(text).to_string()
+}
+
+/// A double-quoted string of YAML, and of JSON unless it has invisible characters beyond U+FFFF.
+pub fn quoted(value: &str) -> String {
+    let mut text = String::from("\"");
+    for character in value.chars() {
+        let code = u32::from(character);
+        // Writing to a `String` does not fail.
+        let _ = match character {
+            '"' | '\\' => write!(text, "\\{character}"),
+            _ if is_printable(character) => write!(text, "{character}"),
+            _ if code > 0xffff => write!(text, "\\U{code:08x}"),
+            _ => write!(text, "\\u{code:04x}"),
+        };
+    }
+    text.push('"');
+    text
 }

@@ -3,12 +3,9 @@
 //! A list is a block list, a flow list (`[...]`), or one JSON object per line. Changing YAML by its text can go wrong in
 //! odd files, so each result is read again: it counts only if its entries are exactly the expected ones.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::config::{RevocationFile, RevocationFileFault, WrittenEntry};
-use crate::numeric_date::NumericDate;
-use crate::printable::is_printable;
+use crate::config::{RevocationFile, RevocationFileFault, WrittenEntry, quoted_yaml as quoted};
 
 /// How many closing brackets at the end of a flow list are tried: comments may contain some.
 const TRIED_BRACKETS: usize = 8;
@@ -271,32 +268,10 @@ fn members(entry: &WrittenEntry) -> Vec<(&'static str, String)> {
     let revocation = &entry.revocation;
     let mut members = vec![(revocation.by().as_str(), quoted(revocation.value()))];
     members.extend(revocation.issuer().map(|issuer| ("issuer", quoted(issuer))));
-    members.extend(revocation.before().map(|time| ("issuedBefore", rfc3339(time))));
-    members.extend(entry.until.map(|time| ("until", rfc3339(time))));
+    members.extend(revocation.before().map(|time| ("issuedBefore", time.to_string())));
+    members.extend(entry.until.map(|time| ("until", time.to_string())));
     members.extend(entry.note.as_deref().map(|note| ("note", quoted(note))));
     members
-}
-
-/// A time as the list has it.
-fn rfc3339(time: NumericDate) -> String {
-    humantime::format_rfc3339_seconds(time.into()).to_string()
-}
-
-/// A double-quoted string of YAML, and of JSON unless it has invisible characters beyond U+FFFF.
-fn quoted(value: &str) -> String {
-    let mut text = String::from("\"");
-    for character in value.chars() {
-        let code = u32::from(character);
-        // Writing to a `String` does not fail.
-        let _ = match character {
-            '"' | '\\' => write!(text, "\\{character}"),
-            _ if is_printable(character) => write!(text, "{character}"),
-            _ if code > 0xffff => write!(text, "\\U{code:08x}"),
-            _ => write!(text, "\\u{code:04x}"),
-        };
-    }
-    text.push('"');
-    text
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ DIRECT_FACTOR = 2
 P99_FLOORS_MS = {"proxied-downloads": 150}
 
 # An attack that only exceeds time limits is repeated: other load on this machine is not caused by the attack and
-# rarely occurs five times in a row.
-ATTEMPTS = 5
+# rarely occurs three times in a row.
+ATTEMPTS = 3
 
 # The time that a kubelet's probe may take. A slower probe is repeated, up to PROBE_TRIES times, and the fastest
 # counts: a single delay comes from the scheduler, three in a row from the proxy. A failed probe counts at once.

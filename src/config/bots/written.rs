@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::super::yaml_text::quoted;
 use crate::bots::Bot;
-use crate::numeric_date::NumericDate;
-use crate::printable::is_printable;
 
 const HEADER: &str = "\
 # The bots whose tokens metagate accepts. `metagate bot` writes this file; comments are not kept.
@@ -22,7 +21,7 @@ pub fn text(bots: &[Bot]) -> String {
         // Writing to a `String` does not fail.
         let _ = writeln!(text, "- name: {}", quoted(&bot.name));
         let _ = writeln!(text, "  roles: [{}]", list(bot.roles.iter().map(|role| quoted(role)).collect()));
-        let _ = writeln!(text, "  created: {}", time(bot.created));
+        let _ = writeln!(text, "  created: {}", bot.created);
         if !bot.source_ips.is_empty() {
             let networks = bot.source_ips.iter().map(|network| quoted(&network.to_string())).collect();
             let _ = writeln!(text, "  sourceIps: [{}]", list(networks));
@@ -30,32 +29,12 @@ pub fn text(bots: &[Bot]) -> String {
         text.push_str(if bot.tokens.is_empty() { "  tokens: []\n" } else { "  tokens:\n" });
         for token in &bot.tokens {
             let _ = writeln!(text, "    - jti: {}", quoted(&token.id));
-            let _ = writeln!(text, "      created: {}", time(token.created));
-            let _ = writeln!(text, "      expires: {}", time(token.expires));
+            let _ = writeln!(text, "      created: {}", token.created);
+            let _ = writeln!(text, "      expires: {}", token.expires);
             if let Some(note) = &token.note {
                 let _ = writeln!(text, "      note: {}", quoted(note));
             }
         }
     }
-    text
-}
-
-fn time(time: NumericDate) -> String {
-    humantime::format_rfc3339_seconds(time.into()).to_string()
-}
-
-/// A double-quoted string of YAML.
-fn quoted(value: &str) -> String {
-    let mut text = String::from("\"");
-    for character in value.chars() {
-        let code = u32::from(character);
-        let _ = match character {
-            '"' | '\\' => write!(text, "\\{character}"),
-            _ if is_printable(character) => write!(text, "{character}"),
-            _ if code > 0xffff => write!(text, "\\U{code:08x}"),
-            _ => write!(text, "\\u{code:04x}"),
-        };
-    }
-    text.push('"');
     text
 }

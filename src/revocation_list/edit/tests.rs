@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Position;
+use crate::numeric_date::NumericDate;
 use crate::revocation::{Revocation, RevokedBy};
 
 fn id(id: &str) -> WrittenEntry {
@@ -138,5 +139,16 @@ fn several_entries_are_added_in_one_step() {
     ] {
         let text = with_entries(Path::new("list"), before, &[id("b"), id("c")]).unwrap();
         assert_eq!(text, after, "{before:?}");
+    }
+}
+
+/// RFC 3339 has no form for years of more than four digits. A token may well say that it ends in one.
+#[test]
+fn a_time_after_the_year_9999_is_written() {
+    let new = WrittenEntry { until: Some(NumericDate::from_secs(300_000_000_000)), ..id("new") };
+    for text in ["- jti: a\n", "[{jti: a}]", "{\"jti\": \"a\"}\n"] {
+        let after = with_entry(Path::new("list"), text, &new).unwrap();
+        let last = entries(Path::new("list"), &after).unwrap().pop().unwrap();
+        assert_eq!(last.until, new.until, "{after}");
     }
 }
