@@ -2,18 +2,19 @@
 //!
 //! These listeners have few clients, and must respond whatever other clients do:
 //!
-//! 1. If a listener has its maximum of connections, the oldest connection of the address that has the most is closed
-//!    for a new one.
+//! 1. If a listener has its maximum of connections, one is closed for a new one: one that has sent no whole request, the
+//!    oldest of the address that has the most. It has had [`LEAST_TIME`] for its request.
 //! 2. Each connection has timeouts for its requests and for reading the responses, and small buffers.
 //! 3. Each listener keeps a spare file descriptor, so that a probe is accepted even if clients have used up all others
 //!    ([`is_short`]).
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,9 +27,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, JoinSet, yield_now};
+use tokio::time::{Instant, sleep, timeout};
 
+/// How long a connection is kept at least, if others want its place: a probe sends its request at once, but it and this
+/// process may have to wait for a processor.
+const LEAST_TIME: Duration = Duration::from_millis(5);
 /// Timeout for a head, and between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for all requests of a connection. A request in progress then has [`SHUTDOWN_TIMEOUT`] to end.
@@ -49,7 +53,7 @@ where
 {
     let spare = Arc::new(Spare::default());
     spare.restore();
-    let mut connections = Connections { max, open: Vec::new(), tasks: JoinSet::new() };
+    let mut connections = Connections::new(max);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -62,11 +66,15 @@ where
             }
             continue;
         };
+        connections.make_room().await;
         let (respond, spare, end) = (respond.clone(), spare.clone(), end.clone());
-        connections.start(peer.ip().to_canonical(), async move {
-            serve_connection(stream, end, respond).await;
+        let is_responding = Arc::<AtomicBool>::default();
+        connections.start(peer.ip().to_canonical(), is_responding.clone(), async move {
+            serve_connection(stream, end, is_responding, respond).await;
             spare.restore();
         });
+        // Otherwise a burst of connections would be accepted, and some closed again, before one of them is read.
+        yield_now().await;
     }
     let _ = timeout(END_TIMEOUT, async { while connections.tasks.join_next().await.is_some() {} }).await;
 }
@@ -79,7 +87,7 @@ async fn is_ending(mut end: End) {
     let _ = end.wait_for(|end| *end).await.is_ok();
 }
 
-async fn serve_connection<F, A>(stream: TcpStream, end: End, respond: F)
+async fn serve_connection<F, A>(stream: TcpStream, end: End, is_responding: Arc<AtomicBool>, respond: F)
 where
     F: Fn(Request<Incoming>, SocketAddr) -> A + Send + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -93,8 +101,13 @@ where
     // `CONNECTION_TIMEOUT` does.
     let _ = socket.set_tcp_user_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        let response = respond(request, local_address);
-        async move { Ok::<_, Infallible>(response.await) }
+        let (response, is_responding) = (respond(request, local_address), is_responding.clone());
+        async move {
+            is_responding.store(true, Ordering::Relaxed);
+            let response = response.await;
+            is_responding.store(false, Ordering::Relaxed);
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER_BYTES);
@@ -130,35 +143,59 @@ pub async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 struct Connections {
     max: usize,
     /// In the order in which they were accepted.
-    open: Vec<(IpAddr, AbortHandle)>,
+    open: Vec<Open>,
     tasks: JoinSet<()>,
 }
 
+struct Open {
+    address: IpAddr,
+    since: Instant,
+    is_responding: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
 impl Connections {
-    /// Serves a connection, after making room for it if necessary.
-    fn start(&mut self, address: IpAddr, connection: impl Future<Output = ()> + Send + 'static) {
-        while self.tasks.try_join_next().is_some() {}
-        self.open.retain(|(_, task)| !task.is_finished());
-        if self.open.len() >= self.max {
-            self.evict();
-        }
-        let task = self.tasks.spawn(connection);
-        self.open.push((address, task));
+    fn new(max: usize) -> Self {
+        Self { max, open: Vec::new(), tasks: JoinSet::new() }
     }
 
-    /// Closes the oldest connection of the address that has the most.
-    fn evict(&mut self) {
+    /// Closes a connection if there is no place for another one.
+    async fn make_room(&mut self) {
+        loop {
+            while self.tasks.try_join_next().is_some() {}
+            self.open.retain(|open| !open.task.is_finished());
+            let Some(at) = self.least().filter(|_| self.open.len() >= self.max) else { return };
+            let Some(left) =
+                LEAST_TIME.checked_sub(self.open[at].since.elapsed()).filter(|left| !left.is_zero())
+            else {
+                let Open { address, task, .. } = self.open.remove(at);
+                tracing::debug!(%address, "closed a connection to make room for another one");
+                task.abort();
+                continue;
+            };
+            sleep(left).await;
+        }
+    }
+
+    /// The connection to close first: of the address that has the most, the oldest one without a request to respond to.
+    fn least(&self) -> Option<usize> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-        for (address, _) in &self.open {
-            *counts.entry(*address).or_default() += 1;
+        for open in &self.open {
+            *counts.entry(open.address).or_default() += 1;
         }
-        let highest = counts.values().copied().max().unwrap_or_default();
-        let oldest = self.open.iter().position(|(address, _)| counts.get(address) == Some(&highest));
-        if let Some(at) = oldest {
-            let (address, task) = self.open.remove(at);
-            tracing::debug!(%address, "closed a connection to make room for another one");
-            task.abort();
-        }
+        let order =
+            |open: &Open| (Reverse(counts.get(&open.address)), open.is_responding.load(Ordering::Relaxed));
+        (0..self.open.len()).min_by_key(|at| (order(&self.open[*at]), *at))
+    }
+
+    fn start(
+        &mut self,
+        address: IpAddr,
+        is_responding: Arc<AtomicBool>,
+        connection: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(connection);
+        self.open.push(Open { address, since: Instant::now(), is_responding, task });
     }
 }
 
@@ -239,36 +276,62 @@ mod tests {
         assert!(!is_short());
     }
 
-    fn connections(addresses: &[&str]) -> Connections {
-        let mut connections = Connections { max: 4, open: Vec::new(), tasks: JoinSet::new() };
+    /// Starts a connection of each address. One with `!` has a request to respond to.
+    async fn connections(max: usize, addresses: &[&str]) -> Connections {
+        let mut connections = Connections::new(max);
         for address in addresses {
-            connections.start(address.parse().expect("an address"), pending());
+            connections.make_room().await;
+            let is_responding = Arc::new(AtomicBool::new(address.ends_with('!')));
+            let address = address.trim_end_matches('!').parse().expect("an address");
+            connections.start(address, is_responding, pending());
         }
         connections
     }
 
     fn open(connections: &Connections) -> Vec<String> {
-        connections.open.iter().map(|(address, _)| address.to_string()).collect()
+        connections.open.iter().map(|open| open.address.to_string()).collect()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_oldest_connection_of_the_busiest_address_is_closed() {
-        let full = ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.3", "10.0.0.4"];
-        assert_eq!(open(&connections(&full)), ["10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4"]);
-        let flood = ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1"];
-        assert_eq!(open(&connections(&flood)), ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1"]);
+        let full = connections(4, &["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.3", "10.0.0.4"]).await;
+        assert_eq!(open(&full), ["10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4"]);
+        let flood = ["10.0.0.2!", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1"];
+        let flood = connections(4, &flood).await;
+        assert_eq!(open(&flood), ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_responded_to_outlasts_a_flood_from_its_address() {
+        let flood = [&["10.0.0.1!"][..], &["10.0.0.1"; 100], &["10.0.0.1!"]].concat();
+        let flood = connections(4, &flood).await;
+        let responding = flood.open.iter().map(|open| open.is_responding.load(Ordering::Relaxed));
+        assert_eq!(responding.collect::<Vec<_>>(), [true, false, false, true]);
+        let all = connections(2, &["10.0.0.1!"; 5]).await;
+        assert_eq!(all.open.len(), 2, "no request keeps a place for good");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_connection_has_some_time_for_its_request() {
+        let began = Instant::now();
+        let flood = connections(4, &["10.0.0.1"; 40]).await;
+        assert!(began.elapsed() >= LEAST_TIME * 9, "{:?}", began.elapsed());
+        assert!(flood.open.iter().all(|open| open.since.elapsed() <= LEAST_TIME * 2));
     }
 
     #[tokio::test]
     async fn ended_connections_do_not_count() {
-        let mut connections = Connections { max: 2, open: Vec::new(), tasks: JoinSet::new() };
+        let mut connections = Connections::new(2);
         let address = IpAddr::from([10, 0, 0, 1]);
         for _ in 0..100 {
-            connections.start(address, async {});
-            tokio::task::yield_now().await;
+            connections.make_room().await;
+            connections.start(address, Arc::default(), async {});
+            yield_now().await;
         }
-        connections.start(address, pending());
-        connections.start(address, pending());
+        for _ in 0..2 {
+            connections.make_room().await;
+            connections.start(address, Arc::default(), pending());
+        }
         assert_eq!(connections.open.len(), 2);
     }
 }
