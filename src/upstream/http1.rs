@@ -122,6 +122,7 @@ impl Http1Connection {
     /// Sets whether the client whose request follows has shown a verified token.
     pub(super) fn serve(&mut self, is_verified: bool) {
         self.stream.serve(is_verified);
+        self.read.serve(is_verified);
     }
 
     /// Its timer, for the wait for one response.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-use super::read_buffer::{FIRST_READ, MAX_READ};
+use super::read_buffer::{FIRST_READ, MAX_READ, MAX_UNVERIFIED_READ};
 use super::*;
 use crate::http1::RequestFraming;
 use crate::test_support::fields;
@@ -259,13 +259,27 @@ async fn an_exchange_that_is_dropped_closes_its_connection() {
 #[tokio::test]
 async fn the_read_buffer_is_bounded_however_fast_the_backend_sends() {
     let (mut connection, mut backend) = connection();
-    get(&mut connection);
+    for (is_verified, bounds) in [
+        (false, FIRST_READ + 1..=MAX_UNVERIFIED_READ),
+        (true, MAX_UNVERIFIED_READ + 1..=MAX_READ),
+        (false, FIRST_READ + 1..=MAX_UNVERIFIED_READ),
+    ] {
+        connection.serve(is_verified);
+        let largest = largest_piece(&mut connection, &mut backend).await;
+        assert!(bounds.contains(&largest), "{largest}, verified: {is_verified}");
+        assert!(connection.is_reusable());
+    }
+}
+
+/// The largest piece of a response that the backend sends as fast as it is read.
+async fn largest_piece(connection: &mut Http1Connection, backend: &mut UnixStream) -> usize {
+    get(connection);
     let sending = async {
         backend.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n").as_bytes()).await?;
         backend.write_all(&vec![b'x'; LARGE]).await
     };
     let reading = async {
-        head(&mut connection).await.expect("a head");
+        head(connection).await.expect("a head");
         let (mut left, mut largest) = (LARGE, 0);
         while left > 0 {
             let frame = poll_fn(|cx| connection.poll_frame(cx)).await.expect("more").expect("a frame");
@@ -276,8 +290,7 @@ async fn the_read_buffer_is_bounded_however_fast_the_backend_sends() {
     };
     let (sent, largest) = tokio::join!(sending, reading);
     sent.expect("the whole response");
-    assert!((FIRST_READ + 1..=MAX_READ).contains(&largest), "{largest}");
-    assert!(connection.is_reusable());
+    largest
 }
 
 #[tokio::test]
