@@ -15,10 +15,11 @@
 //! share when it is dropped. Nothing here depends on a protocol or closes a socket: a connection's own task drops it
 //! when [`Connection::close_requested`] resolves. [`Turns`] limits how much of the CPU a client gets.
 
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -33,6 +34,8 @@ mod guards;
 mod room;
 mod turn;
 mod turns;
+#[cfg(all(test, shuttle))]
+mod models;
 #[cfg(test)]
 mod tests;
 

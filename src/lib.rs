@@ -15,6 +15,7 @@ mod octets;
 pub mod message;
 pub mod numeric_date;
 mod printable;
+mod sync;
 #[cfg(feature = "server")]
 mod random;
 pub mod rate_limiter;

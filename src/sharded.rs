@@ -1,6 +1,5 @@
 //! A value with a copy for each worker, so that workers do not contend for it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// At most this many copies. More threads share them.
@@ -43,7 +42,15 @@ impl<T> Sharded<T> {
     }
 }
 
+/// The threads of a model are all of one thread of the system.
+#[cfg(shuttle)]
 fn thread_number() -> usize {
+    usize::from(shuttle::current::me())
+}
+
+#[cfg(not(shuttle))]
+fn thread_number() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -53,6 +60,8 @@ fn thread_number() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]

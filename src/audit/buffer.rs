@@ -1,12 +1,16 @@
 //! The lines that wait to be written: a buffer for each worker, and their order.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use super::AuditRecord;
 use super::line::{self, DateText};
 use crate::sharded::Sharded;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 /// How much may be buffered, in all buffers.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;

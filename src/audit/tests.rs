@@ -33,7 +33,7 @@ impl Written {
     }
 }
 
-fn record(path: &str) -> AuditRecord<'_> {
+pub(super) fn record(path: &str) -> AuditRecord<'_> {
     AuditRecord {
         time: UNIX_EPOCH + Duration::from_millis(1_800_000_000_123),
         event: "request",

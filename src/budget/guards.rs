@@ -1,8 +1,8 @@
 //! Guards for what a connection holds. Each returns its share when it is dropped.
 
+use crate::sync::atomic::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::client::{Client, ClientKey};
 use super::connection::Connection;

@@ -1,8 +1,8 @@
 //! Makes room: which connections are closed when a limit is reached.
 
+use crate::sync::atomic::Ordering;
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::client::Client;
 use super::connection::{Connection, Rank};

@@ -1,8 +1,8 @@
 //! Runs a task only when it has its turn; see [`super::turns`].
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use super::connection::{Connection, Scheduling};
@@ -50,7 +50,7 @@ impl Turn {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use std::sync::Mutex;
+    use crate::sync::Mutex;
 
     use super::super::turns::Turns;
     use super::super::{lock, unlimited};

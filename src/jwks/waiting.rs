@@ -3,9 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::budget::ClientKey;
+use crate::sync::{Mutex, MutexGuard};
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 /// How many requests may wait in one room, whatever `limits.requests` is.
 const MAX_PLACES: usize = 2048;

@@ -5,8 +5,9 @@
 //! free goes to a request of the same worker, because it cannot be moved to another. If requests of other workers wait,
 //! every [`TURN`]th is closed instead, and its place goes to the request that has waited longest in the process.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
