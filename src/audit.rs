@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// The record of one request, written when it has ended.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "docs/operations.md lists the fields")]
+#[expect(missing_docs, reason = "docs/reference.md lists the fields")]
 pub struct AuditRecord<'r> {
     pub time: SystemTime,
     pub event: &'static str,
@@ -73,7 +73,7 @@ pub enum AuditedCaller<'r> {
 
 /// A caller without a verified token.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "docs/operations.md lists the fields")]
+#[expect(missing_docs, reason = "docs/reference.md lists the fields")]
 pub struct UnverifiedCaller<'r> {
     pub principal: Option<&'r str>,
     /// The unverified subject of a refused token. Do not rely on it.

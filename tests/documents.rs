@@ -16,6 +16,8 @@ mod monitoring;
 mod reference;
 #[path = "documents/rule_sets.rs"]
 mod rule_sets;
+#[path = "documents/site.rs"]
+mod site;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -48,8 +50,8 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
 #[test]
 fn documented_commands_parse() {
     let mut seen = 0;
-    for document in DOCUMENTS {
-        for line in blocks(&read(document), "sh") {
+    for document in site::documents() {
+        for line in blocks(&read(&document), "sh") {
             let arguments = line
                 .trim()
                 .strip_prefix("cargo run --release -- ")
@@ -84,9 +86,9 @@ fn the_program_prints_the_example_and_the_reference() {
         printed("example") == read("config.example.yaml"),
         "metagate config example > config.example.yaml"
     );
-    let documentation = read("docs/configuration.md");
+    let reference = read("docs/reference.md");
     let table =
-        documentation.split_once("<!-- keys -->\n").and_then(|(_, rest)| rest.split_once("<!-- /keys -->"));
+        reference.split_once("<!-- keys -->\n").and_then(|(_, rest)| rest.split_once("<!-- /keys -->"));
     assert!(printed("docs") == table.unwrap().0, "metagate config docs");
     let help = Command::new(env!("CARGO_BIN_EXE_metagate")).args(["run", "--help"]).output().unwrap();
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -237,112 +239,6 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     let position = |filter: &str| envoy.find(filter).expect(filter);
     assert!(position("envoy.filters.http.header_mutation") < position("envoy.filters.http.ext_authz"));
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
-}
-
-const DOCUMENTS: [&str; 36] = [
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "docs/architecture.md",
-    "docs/assurance.md",
-    "docs/audit.md",
-    "docs/clients.md",
-    "docs/commands.md",
-    "docs/configuration.md",
-    "docs/conformance.md",
-    "docs/decisions.md",
-    "docs/exchange.md",
-    "docs/bots.md",
-    "docs/forward-auth.md",
-    "docs/operations.md",
-    "docs/performance.md",
-    "docs/providers.md",
-    "docs/recipes/README.md",
-    "docs/recipes/aws-alb.md",
-    "docs/recipes/azure-roles-and-groups.md",
-    "docs/recipes/cloudflare-access.md",
-    "docs/recipes/google-iap.md",
-    "docs/recipes/keycloak-client-roles.md",
-    "docs/recipes/kubernetes-service-accounts.md",
-    "docs/recipes/okta.md",
-    "docs/recipes/path-prefix.md",
-    "docs/recipes/private-ca.md",
-    "docs/recipes/zitadel.md",
-    "docs/rules.md",
-    "docs/runbooks.md",
-    "docs/scaling.md",
-    "docs/threat-model.md",
-    "docs/tls.md",
-    "docs/troubleshooting.md",
-    "docs/upgrading.md",
-];
-
-/// The anchors of a document's headings.
-fn anchors(document: &str) -> Vec<String> {
-    let mut fenced = false;
-    let headings = document.lines().filter(|line| {
-        fenced ^= line.starts_with("```");
-        !fenced && line.starts_with('#')
-    });
-    let anchor = |heading: &str| -> String {
-        let text = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = text.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
-        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-    };
-    headings.map(anchor).collect()
-}
-
-#[test]
-fn document_links_resolve() {
-    let mut seen = 0;
-    for name in DOCUMENTS {
-        let document = read(name);
-        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-        for link in document.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if link.starts_with("http") {
-                continue;
-            }
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let path = match file {
-                "" => name.to_owned(),
-                file => format!("{folder}/{file}").trim_start_matches('/').to_owned(),
-            };
-            let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + &path;
-            assert!(fs::exists(&whole).unwrap(), "{name}: {link}");
-            let there = anchor.is_empty() || anchors(&read(&path)).iter().any(|found| found == anchor);
-            assert!(there, "{name}: {link}");
-            seen += 1;
-        }
-    }
-    assert!(seen > 30, "only {seen} links were found");
-}
-
-/// Merges easily duplicate text.
-#[test]
-fn documents_have_no_duplicates() {
-    for name in DOCUMENTS {
-        let document = read(name);
-        let mut headings = BTreeSet::new();
-        let mut section = "";
-        for line in document.lines().filter(|line| line.starts_with("## ") || line.starts_with("### ")) {
-            if line.starts_with("## ") {
-                section = line;
-            }
-            // A changelog repeats its headings for each version.
-            assert!(headings.insert((section, line)), "{name}: {line}");
-        }
-        let mut rows = BTreeSet::new();
-        for line in document.lines().filter(|line| line.starts_with("| ") && line.len() > 60) {
-            assert!(rows.insert(line), "{name}: {line}");
-        }
-    }
-    let numbers = read("docs/decisions.md");
-    let numbers =
-        numbers.lines().filter_map(|line| line.strip_prefix("## ")?.split('.').next()?.parse().ok());
-    let numbers: Vec<usize> = numbers.collect();
-    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
-    assert!(numbers.len() > 20);
 }
 
 /// Every rule set is a complete configuration whose tests pass and cover every rule.

@@ -1,5 +1,5 @@
 //! Published secrets and key ids: those that the backends ship or shipped, and examples of the documentation. Loading,
-//! `metagate check` and docs/configuration.md use this one list.
+//! `metagate check` and docs/reference.md use this one list.
 
 pub use crate::backend::PUBLISHED_KEY_ID;
 use crate::backend::{Backend, Published};

@@ -27,9 +27,14 @@ fn check(text: &str) -> (Option<i32>, String) {
 #[test]
 fn configurations_of_the_pages_load() {
     let mut seen = 0;
-    for document in
-        ["docs/exchange.md", "docs/bots.md", "docs/scaling.md", "docs/tls.md", "docs/upgrading.md"]
-    {
+    for document in [
+        "docs/exchange.md",
+        "docs/bots.md",
+        "docs/report-mode.md",
+        "docs/scaling.md",
+        "docs/tls.md",
+        "docs/upgrading.md",
+    ] {
         for text in texts(&read(document), "yaml") {
             let (code, output) = check(&text);
             assert_eq!(code, Some(0), "{document}: {text}\n{output}");
@@ -37,6 +42,32 @@ fn configurations_of_the_pages_load() {
         }
     }
     assert!(seen >= 5, "only {seen} configurations were found");
+}
+
+/// The files of these pages are complete, and their tests say what the page says about them.
+#[test]
+fn whole_files_of_the_pages_pass_their_own_tests() {
+    let mut seen = 0;
+    for folder in ["docs/start", "docs/moving", "docs/providers"] {
+        let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + folder;
+        for entry in fs::read_dir(whole).unwrap() {
+            let page = format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap());
+            let files = texts(&read(&page), "yaml");
+            assert!(!files.is_empty(), "{page}");
+            for text in files {
+                let (code, output) = check(&text);
+                assert_eq!(code, Some(0), "{page}: {text}\n{output}");
+                let tests = text.matches("    - {name: ").count();
+                let passed = format!("tests: {tests} passed, 0 failed");
+                assert!(tests >= 2 && output.contains(&passed), "{page}: {text}\n{output}");
+                for word in ["never hit", "never decides", "is not evaluated"] {
+                    assert!(!output.contains(word), "{page}: {word}\n{output}");
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 18, "only {seen} files were found");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::{anchors, read};
+use super::read;
+use super::site::anchors;
 
 #[path = "monitoring/exposed.rs"]
 mod exposed;
@@ -19,7 +20,7 @@ const ALERTS: &str = "deploy/prometheus/alerts.yaml";
 const TESTS: &str = "deploy/prometheus/alerts-test.yaml";
 const DASHBOARD: &str = "deploy/grafana/metagate.json";
 const GATEWAY: &str = "deploy/kubernetes/gateway/gateway.yaml";
-/// What operations.md says how to replace.
+/// What monitoring.md says how to replace.
 const RUNBOOKS: &str = "https://metagate.example/docs/runbooks.md#";
 
 /// Metrics that the dashboard leaves out, each with the reason.
@@ -150,7 +151,7 @@ fn every_alert_has_a_severity_texts_and_a_runbook() {
             assert!(section.replace("**Do.**\n", "**Do.** ").contains(part), "{name}: {part}");
         }
     }
-    assert!(read("docs/operations.md").contains(RUNBOOKS.trim_end_matches("/docs/runbooks.md#")));
+    assert!(read("docs/monitoring.md").contains(RUNBOOKS.trim_end_matches("/docs/runbooks.md#")));
 }
 
 #[test]

@@ -39,12 +39,12 @@ fn the_readme_has_the_table_of_reasons() {
 }
 
 #[test]
-fn the_configuration_has_the_table_of_warnings() {
+fn the_reference_has_the_table_of_warnings() {
     let mut table = String::from("| id | meaning |\n| --- | --- |\n");
     for id in FindingId::ALL {
         writeln!(table, "| `{}` | {} |", id.as_str(), id.meaning()).unwrap();
     }
-    assert_table("docs/configuration.md", "findings", &table);
+    assert_table("docs/reference.md", "findings", &table);
     assert!(FindingId::ALL.is_sorted_by_key(|id| id.as_str()), "in alphabetical order");
 }
 
@@ -84,10 +84,10 @@ fn troubleshooting_has_rows_for_every_reason_and_nothing_else() {
 }
 
 #[test]
-fn the_operations_have_a_row_for_every_metric_and_nothing_else() {
-    let operations = read("docs/operations.md");
+fn the_reference_has_a_row_for_every_metric_and_nothing_else() {
+    let reference = read("docs/reference.md");
     let (_, rest) =
-        operations.split_once("| metric | type | labels | meaning |\n").expect("the table of metrics");
+        reference.split_once("| metric | type | labels | meaning |\n").expect("the table of metrics");
     let (table, _) = rest.split_once("\n\n").expect("its end");
     let rows: BTreeSet<&str> = table.lines().filter(|line| !line.starts_with("| ---")).collect();
     let definitions = Metrics::definitions();
@@ -102,8 +102,8 @@ fn the_operations_have_a_row_for_every_metric_and_nothing_else() {
 
 #[test]
 fn the_audit_mapping_has_every_field_and_every_refused_token() {
-    let operations = read("docs/operations.md");
-    let (_, rest) = operations.split_once("| audit field | content |\n").expect("the table of audit fields");
+    let reference = read("docs/reference.md");
+    let (_, rest) = reference.split_once("| audit field | content |\n").expect("the table of audit fields");
     let (table, _) = rest.split_once("\n\n").expect("its end");
     let fields = table
         .lines()

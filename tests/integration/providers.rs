@@ -1,4 +1,4 @@
-//! The entries of `docs/providers.md`, read from the document and tested with key sets and tokens
+//! The files of `docs/providers`, read from their pages and tested with key sets and tokens
 //! in each provider's format. The keys are generated here.
 
 mod identity_providers;
@@ -17,10 +17,15 @@ use crate::support::stage::Stage;
 use crate::support::token::{Token, now};
 use crate::support::upstream::Upstream;
 
-/// The entries of the document by name.
+/// The pages, one after the other.
+fn pages() -> String {
+    let folder = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers")).expect("the folder");
+    folder.map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("a page")).collect()
+}
+
+/// The files of the pages by name.
 fn snippets() -> BTreeMap<String, String> {
-    let document =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers.md")).expect("the document");
+    let document = pages();
     let mut found = BTreeMap::new();
     for part in document.split("<!-- snippet: ").skip(1) {
         let (name, rest) = part.split_once(" -->\n").expect("a name");
@@ -199,6 +204,5 @@ fn every_documented_entry_has_a_test() {
     ];
     let written: Vec<String> = snippets().into_keys().collect();
     assert_eq!(written, tried, "an entry without a test, or a test without an entry");
-    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers.md")).expect("it");
-    assert_eq!(document.matches("```yaml").count(), tried.len(), "a block without a name");
+    assert_eq!(pages().matches("```yaml").count(), tried.len(), "a block without a name");
 }

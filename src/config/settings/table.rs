@@ -92,7 +92,7 @@ pub(in crate::config) const SECTIONS: &[(&str, &str)] = &[
     ("authorization.rules[].require", "The token and the request must meet all of these."),
     (
         "cors",
-        "Lets web pages of other origins send requests. Preflights are answered without a token. docs/configuration.md (CORS).",
+        "Lets web pages of other origins send requests. Preflights are answered without a token. docs/cors.md.",
     ),
     (
         "identity",
@@ -209,7 +209,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.principalDomain", Kind::Text, "open-metadata.org", "The allowed domain of principals if allowedDomains is empty."),
     key("authentication.allowedDomains", Kind::Texts, "[]", "The allowed domains of principals."),
     key("authentication.enforcePrincipalDomain", Kind::Bool, "false", "Whether a principal's domain is checked, as in OpenMetadata. Bots and OpenMetadata's own tokens are exempt."),
-    key("authentication.revocations.file", Kind::Path, "", "A file of revoked tokens, YAML or JSON lines, read again when it changes. docs/configuration.md describes its format; `metagate revoke` adds and removes entries.").example("/etc/metagate/revocations/list.yaml"),
+    key("authentication.revocations.file", Kind::Path, "", "A file of revoked tokens, YAML or JSON lines, read again when it changes. docs/rotation.md describes its format; `metagate revoke` adds and removes entries.").example("/etc/metagate/revocations/list.yaml"),
     key("authentication.revocations.urls", Kind::Urls(HTTP), "[]", "URLs of further lists in the same format, fetched every refreshInterval with If-None-Match. While one cannot be fetched its last list stays in force.").example("[https://security.corp.example/revocations.json]"),
     key("authentication.revocations.refreshInterval", LONG, "5s", "How often to fetch the lists of urls."),
     key("authentication.revocations.bearerTokenFile", Kind::Path, "", "A file with the bearer token that is sent to the servers of urls. It is read for each fetch.").example("/run/secrets/revocations/token"),
@@ -332,7 +332,7 @@ pub const KEYS: &[Key] = &[
     key("exchange[].tokenLifetime", TOKEN_LIFETIME, "", "Allows the token endpoint to exchange tokens that this entry takes for one of metagate's own that lives this long, also if the exchanged token ends before. Default: tokens of this entry are only exchanged in requests to the backend. It requires issuer."),
     key("exchange[].privileged", Kind::Bool, "", "Whether the user may be an administrator: admin, datahub, or one of openmetadata.adminPrincipals or datahub.administrators. Default: false. DataHub's system user is always refused."),
 
-    key("resourceMetadata", Kind::Entries, "[]", "Protected resources (RFC 9728), so that clients such as those of MCP find out by themselves where to get a token. The documents are served at /.well-known/oauth-protected-resource without a token, and the challenges of refusals name them. docs/configuration.md (MCP).").example(samples::RESOURCE_METADATA),
+    key("resourceMetadata", Kind::Entries, "[]", "Protected resources (RFC 9728), so that clients such as those of MCP find out by themselves where to get a token. The documents are served at /.well-known/oauth-protected-resource without a token, and the challenges of refusals name them. docs/mcp.md.").example(samples::RESOURCE_METADATA),
     key("resourceMetadata[].resource", Kind::Url(HTTP), "", "The URL of the resource, exactly as users give it to their client: https://, without a query. It must be among the audiences of the entries in authorizationServers.").required(),
     key("resourceMetadata[].path", Kind::BasePath, "", "The path of its requests as they reach metagate: this path and all below it. Default: the path of resource."),
     key("resourceMetadata[].authorizationServers", Kind::Texts, "", "Where clients get a token: names of entries of authentication.issuers, or the URL of the issuer of one. Required, except for openmetadata, whose MCP server has an authorization server of its own and serves the documents itself."),
@@ -364,7 +364,7 @@ pub const KEYS: &[Key] = &[
     key("limits.discardTimeout", TIME, "30s", "The maximum time for discarding the body of a refused request."),
     key("limits.concurrentStreams", Kind::Integer(0, 10_000), "100", "The maximum number of concurrent requests on one HTTP/2 connection. 0 turns HTTP/2 off for clients."),
     key("limits.tokenBytes", Kind::Size(256, 1 << 20), "16KiB", "The maximum size of a token."),
-    key("limits.failures.rate", Kind::Rate, "5/s", "How many tokens that are not genuine (malformed_token, algorithm_not_allowed, untrusted_issuer, unknown_key, invalid_signature) a client network may send, after burst. While it sends more, its tokens that are not in the cache get 429, before anything of them is parsed. off: no limit. docs/operations.md (Rate limits)."),
+    key("limits.failures.rate", Kind::Rate, "5/s", "How many tokens that are not genuine (malformed_token, algorithm_not_allowed, untrusted_issuer, unknown_key, invalid_signature) a client network may send, after burst. While it sends more, its tokens that are not in the cache get 429, before anything of them is parsed. off: no limit. docs/limits.md."),
     key("limits.failures.burst", Kind::Integer(1, 1_000_000), "100", "How many such tokens a client network may send at once."),
     key("limits.failures.ipv4Prefix", Kind::Integer(1, 32), "32", "How many bits of an IPv4 address make a client network."),
     key("limits.failures.ipv6Prefix", Kind::Integer(1, 128), "64", "How many bits of an IPv6 address make a client network."),
@@ -374,7 +374,7 @@ pub const KEYS: &[Key] = &[
     key("shutdown.drainTimeout", TIME, "30s", "The maximum time for running requests to finish, after delay. Idle connections are closed after its first second."),
     key("audit.output", Kind::Text, "stdout", "Where the audit records go: stdout, or the path of a file, which is opened again on SIGHUP, for logrotate. On a terminal stdout has one readable line for each request."),
     key("audit.include", Kind::Words(AuditedDecision::WORDS), "[allow, public, preflight, deny, would_deny, error]", "The decisions whose requests are recorded. Metrics count all of them."),
-    key("check.accept", Kind::Findings, "[]", "Ids of warnings to accept: `metagate check` and the log leave them out. An id is in brackets in the output of `metagate check`; docs/configuration.md lists all of them."),
+    key("check.accept", Kind::Findings, "[]", "Ids of warnings to accept: `metagate check` and the log leave them out. An id is in brackets in the output of `metagate check`; docs/reference.md lists all of them."),
     key("log.level", Kind::Text, "info", "error, warn, info, debug, trace, or directives of the form target=level."),
     key("log.format", word::<LogFormat>(), "json", "json: one JSON object per line. text: lines for people."),
 ];

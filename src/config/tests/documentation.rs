@@ -6,9 +6,30 @@ use super::*;
 use crate::config::document::{Node, Value, parse};
 use crate::config::settings::{self, KEYS};
 
+/// A page of docs/.
+macro_rules! page {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/", $name, ".md"))
+    };
+}
+
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml"));
 const SECRET: &str = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4";
-const DOCUMENTATION: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"));
+const REFERENCE: &str = page!("reference");
+/// The pages whose YAML blocks are parts of a configuration.
+const PAGES: [(&str, &str); 11] = [
+    ("configuration", page!("configuration")),
+    ("cors", page!("cors")),
+    ("datahub", page!("datahub")),
+    ("limits", page!("limits")),
+    ("mcp", page!("mcp")),
+    ("openmetadata", page!("openmetadata")),
+    ("operations", page!("operations")),
+    ("report-mode", page!("report-mode")),
+    ("routes", page!("routes")),
+    ("rule-language", page!("rule-language")),
+    ("tokens", page!("tokens")),
+];
 
 #[test]
 fn the_example_loads_as_it_is() {
@@ -88,11 +109,11 @@ fn the_commented_values_of_the_example_are_valid() {
 }
 
 #[test]
-fn the_documentation_has_every_published_secret() {
+fn the_reference_has_every_published_secret() {
     for known in published_secrets() {
-        assert!(DOCUMENTATION.contains(&format!("| `{}` | {} |", known.value, known.what)), "{known:?}");
+        assert!(REFERENCE.contains(&format!("| `{}` | {} |", known.value, known.what)), "{known:?}");
     }
-    assert!(DOCUMENTATION.contains(PUBLISHED_KEY_ID));
+    assert!(REFERENCE.contains(PUBLISHED_KEY_ID));
 }
 
 #[test]
@@ -169,12 +190,12 @@ fn assert_generated(path: &str, committed: &str, generated: &str) {
 }
 
 #[test]
-fn the_documentation_has_the_reference() {
+fn the_reference_has_every_key() {
     let (start, end) = ("<!-- keys -->\n", "<!-- /keys -->");
-    let (before, rest) = DOCUMENTATION.split_once(start).unwrap();
+    let (before, rest) = REFERENCE.split_once(start).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
     let generated = format!("{before}{start}{}{end}{after}", reference());
-    assert_generated("docs/configuration.md", DOCUMENTATION, &generated);
+    assert_generated("docs/reference.md", REFERENCE, &generated);
 }
 
 #[test]
@@ -194,22 +215,24 @@ fn the_example_says_what_each_key_is_for() {
 }
 
 #[test]
-fn the_documentation_names_every_foreign_variable() {
+fn the_reference_names_every_foreign_variable() {
     for (name, path) in FOREIGN_ENVIRONMENT {
-        assert!(DOCUMENTATION.contains(&format!("| `{name}` | `{path}` |")), "{name}");
+        assert!(REFERENCE.contains(&format!("| `{name}` | `{path}` |")), "{name}");
     }
 }
 
-/// Every YAML block of the documentation is a valid configuration, if necessary with two variables.
+/// Every YAML block of these pages is a valid configuration, if necessary with two variables.
 #[test]
-fn the_examples_of_the_documentation_load() {
-    let blocks: Vec<_> =
-        DOCUMENTATION.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
-    assert!(blocks.len() >= 4, "{}", blocks.len());
-    for block in blocks {
-        let case = file(block).with(&[UPSTREAM, ("SIGNING_KEY", SECRET), ("PARTNER_KEY", SECRET)]);
-        let needs_keys = case.result().is_err();
-        let case = if needs_keys { case.with(&[KEYS_URL]) } else { case };
-        assert!(case.result().is_ok(), "{block}\n{}", case.result().unwrap_err());
+fn the_examples_of_the_pages_load() {
+    for (page, text) in PAGES {
+        let blocks: Vec<_> =
+            text.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+        assert!(!blocks.is_empty(), "{page}");
+        for block in blocks {
+            let case = file(block).with(&[UPSTREAM, ("SIGNING_KEY", SECRET), ("PARTNER_KEY", SECRET)]);
+            let needs_keys = case.result().is_err();
+            let case = if needs_keys { case.with(&[KEYS_URL]) } else { case };
+            assert!(case.result().is_ok(), "{page}: {block}\n{}", case.result().unwrap_err());
+        }
     }
 }

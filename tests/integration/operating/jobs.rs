@@ -82,7 +82,7 @@ fn good() -> Token {
 fn tokens_are_revoked_with_the_commands_of_the_page() {
     let desk = Desk::new(&good());
     assert_eq!(desk.gateway.get_as(&good(), "/a").status, 200);
-    let lines = commands("operations.md", "## Revoking");
+    let lines = commands("rotation.md", "## Revoking");
     assert_eq!(lines.len(), 4, "{lines:?}");
     for line in &lines {
         let (code, printed) = desk.run(line);

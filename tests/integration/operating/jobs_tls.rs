@@ -185,7 +185,7 @@ fn a_program_is_replaced_without_losing_a_request() {
     };
     let end = page.find("## Kubernetes").expect("the next part");
     let before = blocks(&page[..end], "sh");
-    let last = blocks(&after("upgrading.md", "## After"), "sh");
+    let last = blocks(&after("upgrading.md", "## Back to the old version"), "sh");
     assert_eq!((before.len(), last.len()), (3, 2));
     for line in
         before.iter().chain(&last).flat_map(|block| block.lines()).filter(|line| !line.trim().is_empty())

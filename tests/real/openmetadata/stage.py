@@ -13,7 +13,7 @@ from relay import Relay
 from server import Database, OpenMetadata, SearchEngine, free_port
 
 
-PROVIDERS = pathlib.Path(__file__).resolve().parents[3] / "docs" / "providers.md"
+PROVIDERS = pathlib.Path(__file__).resolve().parents[3] / "docs" / "providers"
 
 # Issuers of the token exchange: the `iss` of workloads' tokens, and of those that metagate mints.
 WORKLOADS = "https://workloads.example"
@@ -21,8 +21,9 @@ MINT_ISSUER = "https://metagate.example/backend"
 
 
 def snippet(name):
-    """A `yaml` block of docs/providers.md."""
-    found = re.search(rf"<!-- snippet: {name} -->\n```yaml\n(.*?)```", PROVIDERS.read_text(), re.DOTALL)
+    """A `yaml` block of the pages in docs/providers."""
+    pages = "".join(page.read_text() for page in PROVIDERS.glob("*.md"))
+    found = re.search(rf"<!-- snippet: {name} -->\n```yaml\n(.*?)```", pages, re.DOTALL)
     if not found:
         raise SystemExit(f"{PROVIDERS} has no snippet {name}")
     return found[1]
