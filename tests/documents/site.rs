@@ -1,10 +1,12 @@
-//! The links of the pages of `docs`, and that nothing is on them twice.
+//! The pages of `docs`: where they are listed, how they end, and that their links lead somewhere.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use super::read;
+
+const SUMMARY: &str = "docs/SUMMARY.md";
 
 /// The pages below `docs`, as paths from the root.
 fn pages() -> Vec<String> {
@@ -33,6 +35,49 @@ pub fn documents() -> Vec<String> {
         ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned).into();
     documents.extend(pages());
     documents
+}
+
+/// The pages that the summary lists, in its order, each with the part that it is in.
+fn listed(summary: &str) -> Vec<(&str, String)> {
+    let (mut part, mut found) = ("", Vec::new());
+    for line in summary.lines() {
+        if let Some(name) = line.strip_prefix("# ") {
+            part = name;
+        } else if let Some(path) = line.split_once("](").and_then(|(_, rest)| rest.strip_suffix(')')) {
+            found.push((part, format!("docs/{path}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_summary_lists_every_page_once() {
+    let summary = read(SUMMARY);
+    let mut listed: Vec<String> = listed(&summary).into_iter().map(|(_, page)| page).collect();
+    listed.sort();
+    let pages: Vec<String> = pages().into_iter().filter(|page| page != SUMMARY).collect();
+    assert_eq!(listed, pages, "docs/SUMMARY.md must list every page once");
+}
+
+/// Whoever does a job must see at the end whether it worked. Pages of reference are no jobs.
+#[test]
+fn pages_about_a_job_end_with_how_to_see_that_it_works() {
+    let summary = read(SUMMARY);
+    let jobs = listed(&summary).into_iter().filter(|(part, _)| !["Summary", "Reference"].contains(part));
+    let mut seen = 0;
+    for (_, page) in jobs {
+        let text = read(&page);
+        let mut lines = text.lines();
+        let title = lines.next().unwrap_or_default();
+        assert!(title.starts_with("# ") && lines.next() == Some(""), "{page}: a title");
+        let opening = lines.next().unwrap_or_default();
+        let is_text = opening.starts_with(|c: char| c.is_alphabetic() || "*`".contains(c));
+        assert!(is_text, "{page}: the first paragraph says what the job is");
+        let last = text.lines().rfind(|line| line.starts_with("## "));
+        assert_eq!(last, Some("## See that it works"), "{page}: its last section");
+        seen += 1;
+    }
+    assert!(seen > 45, "only {seen} pages were found");
 }
 
 /// The anchors of a document's headings.
