@@ -73,6 +73,8 @@ mod discard;
 #[cfg(feature = "server")]
 mod tls;
 #[cfg(feature = "server")]
+mod client_proxies;
+#[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]
 mod refusals;

@@ -16,7 +16,8 @@ use super::KeysError;
 use super::fault::FetchError;
 use super::fetch_policy::FetchPolicy;
 use super::network_scope::NetworkScope;
-use crate::config::{ClientTls, Config, KeyAccess, NoProxy, ProxyServer, TlsVersion, TrustEntry};
+use crate::client_proxies;
+use crate::config::{ClientTls, Config, KeyAccess, ProxyServer, TlsVersion, TrustEntry};
 use crate::tls;
 
 /// More than any token.
@@ -192,28 +193,9 @@ fn client(
 
 /// The proxies of a source: the entry's for every URL, or those of the environment.
 fn proxies(entry: &ServerAccess<'_>, config: &Config) -> Vec<Proxy> {
-    let exempt = Arc::new(config.proxies.exempt.clone());
     let own = entry
         .proxy
         .cloned()
         .map(|url| ProxyServer { url, authorization: entry.access.proxy_authorization.clone() });
-    let for_scheme = |scheme: &'static str, server: &Option<ProxyServer>| {
-        let server = own.as_ref().or(server.as_ref())?;
-        Some(proxy(scheme, server, exempt.clone()))
-    };
-    let environment = &config.proxies;
-    [for_scheme("http", &environment.http), for_scheme("https", &environment.https)]
-        .into_iter()
-        .flatten()
-        .collect()
-}
-
-fn proxy(scheme: &'static str, server: &ProxyServer, exempt: Arc<NoProxy>) -> Proxy {
-    let through = server.url.clone();
-    let proxy =
-        Proxy::custom(move |url| (url.scheme() == scheme && !exempt.exempts(url)).then(|| through.clone()));
-    match &server.authorization {
-        Some(authorization) => proxy.custom_http_auth(authorization.clone()),
-        None => proxy,
-    }
+    client_proxies::proxies(own.as_ref(), &config.proxies)
 }
