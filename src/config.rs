@@ -49,6 +49,7 @@ mod rule_test;
 mod schema;
 mod secret;
 mod sources;
+mod spans;
 mod substitution;
 mod suggestion;
 #[cfg(test)]
@@ -85,6 +86,9 @@ pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
 pub use sources::{Flags, Sources};
+pub use spans::{
+    OTLP_CERTIFICATE, OTLP_CLIENT_CERTIFICATE, OTLP_CLIENT_KEY, RootSampler, Sampler, SpanExport,
+};
 pub use token_exchange::{ExchangeConfig, ExchangeCredential, TokenEndpointConfig};
 pub use upstream::{ClientTls, HostHeader, Upstream, UpstreamAuthorization, UpstreamProtocol};
 pub(crate) use values::KID_IN_URL;

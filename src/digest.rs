@@ -52,12 +52,17 @@ fn to_array(digest: digest::Digest) -> Sha256 {
 
 /// The bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
     let mut text = vec![0; 2 * bytes.len()];
+    write_hex(bytes, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Writes the bytes in lower-case hexadecimal, as far as `text` is long enough.
+pub fn write_hex(bytes: &[u8], text: &mut [u8]) {
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
     for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
         digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
-    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]

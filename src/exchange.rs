@@ -9,7 +9,9 @@
 mod client;
 mod counting;
 mod ending;
+mod recording;
 mod remember;
+mod trace;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -20,20 +22,19 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
-use crate::audit::{AuditRecord, AuditTrail, AuditedCaller, UnverifiedCaller};
+use crate::audit::AuditTrail;
 use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
 use crate::config::AuditedDecisions;
 use crate::decision::{Caller, Denial, Permit, Route};
 use crate::message::Fields;
-use crate::message::field_name::{TRACEPARENT, USER_AGENT};
+use crate::message::field_name::USER_AGENT;
 use crate::metrics::{Metrics, RequestLabels};
 use crate::refusals::Refusals;
+use crate::spans::{RequestTrace, Tracer};
 use crate::tokens_in_use::TokensInUse;
+use crate::trace_context::{TraceContext, TraceId};
 use crate::upstream::RequestProgress;
-
-/// The longest path in an audit record, in bytes.
-const MAX_PATH_BYTES: usize = 2048;
 
 /// Where exchanges are recorded, with the names from the configuration for their records.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Recorder {
     pub refusals: Arc<Refusals>,
     /// The tokens in use.
     pub tokens: Arc<TokensInUse>,
+    /// Records spans, if they are sent anywhere.
+    pub tracer: Option<Tracer>,
     /// The names of the rules, in their order.
     pub rules: Vec<Box<str>>,
     /// The names of the issuer entries, in their order.
@@ -70,7 +73,9 @@ pub struct Exchange {
     source: Option<IpAddr>,
     user_agent: Option<Bytes>,
     request_id: HeaderValue,
-    trace_id: Option<Box<str>>,
+    /// The trace that it belongs to, if that is known.
+    trace_id: Option<TraceId>,
+    trace: Option<Box<RequestTrace>>,
     token: Option<Arc<VerifiedToken>>,
     system: bool,
     refused_token: Option<RefusedToken>,
@@ -117,6 +122,12 @@ impl Exchange {
         source: Option<IpAddr>,
         request_id: HeaderValue,
     ) -> Box<Self> {
+        let incoming = TraceContext::of(headers);
+        let trace = recorder.tracer.as_ref().map(|tracer| Box::new(tracer.begin(incoming, &target, headers)));
+        let trace_id = match &trace {
+            Some(trace) => Some(trace.trace_id()),
+            None => incoming.map(|context| context.trace_id),
+        };
         Box::new(Self {
             recorder,
             in_flight: None,
@@ -129,7 +140,8 @@ impl Exchange {
             source,
             user_agent: headers.get_bytes(USER_AGENT),
             request_id,
-            trace_id: trace_id(headers),
+            trace_id,
+            trace,
             token: None,
             system: false,
             refused_token: None,
@@ -288,9 +300,13 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.in_flight = None;
         let duration = self.started.elapsed();
+        let trace = self.trace.take();
         let summary = self.summary();
         self.remember(&summary);
         self.record(&summary, duration);
+        if let Some(trace) = trace {
+            self.trace(*trace, &summary, duration);
+        }
         let labels = RequestLabels {
             decision: summary.decision,
             reason: summary.reason.unwrap_or_default(),
@@ -298,100 +314,5 @@ impl Drop for Exchange {
             rule: summary.rule.unwrap_or_default(),
         };
         self.recorder.metrics.request(&labels, duration);
-    }
-}
-
-impl Exchange {
-    fn summary(&self) -> Summary<'_> {
-        let denial = self.denial.as_ref();
-        // In report mode this is the rule that would refuse, not the one that allowed.
-        let rule = denial
-            .map_or(self.rule, |denial| denial.rule)
-            .and_then(|rule| self.recorder.rules.get(rule))
-            .map(AsRef::as_ref);
-        let token = self.token.as_deref();
-        let denying_entry = denial
-            .and_then(|denial| denial.entry)
-            .and_then(|entry| self.recorder.entries.get(entry))
-            .map(AsRef::as_ref);
-        let (method, path) = match self.unread.as_deref() {
-            Some((method, path)) => (&**method, &**path),
-            None => (self.method.as_str(), self.target.path()),
-        };
-        Summary {
-            decision: self.decision(),
-            reason: denial.map(|denial| denial.reason.as_str()),
-            detail: denial.and_then(|denial| denial.detail.as_deref()).or(self.ended.as_deref()),
-            rule,
-            issuer: token.map(VerifiedToken::entry).or(denying_entry),
-            principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
-            method,
-            path: shortened(path),
-        }
-    }
-
-    fn record(&self, summary: &Summary<'_>, duration: Duration) {
-        if !self.recorder.audited.has(summary.decision) {
-            return;
-        }
-        let client = self.user_agent.as_ref().and_then(|value| client::products(value));
-        self.recorder.audit.add(&AuditRecord {
-            time: self.time,
-            event: "request",
-            request_id: self.request_id_text(),
-            trace_id: self.trace_id.as_deref(),
-            via: self.via,
-            decision: summary.decision,
-            reason: summary.reason,
-            detail: summary.detail,
-            rule: summary.rule,
-            status: self.status.map(|status| status.as_u16()),
-            complete: self.complete,
-            public: self.public,
-            method: summary.method,
-            path: &summary.path,
-            caller: self.audited_caller(summary),
-            issued_token_fingerprint: self.issued.as_deref(),
-            client: client.as_deref(),
-            source_address: self.source,
-            duration,
-            upstream: self.upstream,
-            request_bytes: self.request_bytes(),
-            response_bytes: self.response_bytes,
-        });
-    }
-
-    fn audited_caller<'r>(&'r self, summary: &Summary<'r>) -> AuditedCaller<'r> {
-        match (&self.token, &self.refused_token) {
-            (Some(token), _) => AuditedCaller::Token(token),
-            (None, refused) => {
-                let refused = refused.as_ref();
-                AuditedCaller::Unverified(UnverifiedCaller {
-                    principal: summary.principal,
-                    claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),
-                    issuer: summary.issuer,
-                    kid: refused.and_then(|refused| refused.kid.as_deref()),
-                    token_fingerprint: refused.and_then(|refused| refused.fingerprint.as_deref()),
-                })
-            }
-        }
-    }
-}
-
-/// The trace ID of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.
-fn trace_id(headers: &Fields) -> Option<Box<str>> {
-    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
-    let id = text.split('-').nth(1)?;
-    let hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (hex && id.bytes().any(|byte| byte != b'0')).then(|| id.into())
-}
-
-fn shortened(path: &str) -> Cow<'_, str> {
-    if path.len() <= MAX_PATH_BYTES {
-        return path.into();
-    }
-    match path.char_indices().find(|(at, _)| *at >= MAX_PATH_BYTES) {
-        Some((at, _)) => format!("{}...", &path[..at]).into(),
-        None => path.into(),
     }
 }

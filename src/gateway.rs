@@ -203,7 +203,7 @@ impl Gateway {
             http2: head.version == Version::HTTP_2,
             to_head: head.method == Method::HEAD,
         };
-        let exchange = Exchange::begin(
+        let mut exchange = Exchange::begin(
             self.recorder.clone(),
             head.method.clone(),
             head.uri.clone(),
@@ -211,6 +211,7 @@ impl Gateway {
             peer.address,
             self.request_id(&head.headers),
         );
+        exchange.set_protocol(head.version, peer.tls);
         Received { exchange, head, body, format }
     }
 
@@ -342,19 +343,11 @@ impl Gateway {
             false => None,
         };
         headers.insert(X_REQUEST_ID, exchange.request_id());
+        exchange.propagate(headers, facts.path.path_and_query().path());
         if let Some(upgrade) = &upgrade {
             set_upgrade(headers, &upgrade.protocol);
         }
         Ok(Prepared { upgrade, trailers, credential })
-    }
-
-    /// The client's request ID if it is valid, otherwise a new one.
-    fn request_id(&self, headers: &Fields) -> HeaderValue {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let client_id = headers
-            .get_owned(X_REQUEST_ID)
-            .filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(plain));
-        client_id.unwrap_or_else(|| self.request_ids.next())
     }
 }
 

@@ -26,6 +26,7 @@ mod timer;
 
 // Parsing hostile input.
 pub mod request;
+pub mod trace_context;
 pub mod http1;
 pub mod jose;
 
@@ -98,6 +99,8 @@ pub mod mint_cache;
 mod backend_credentials;
 #[cfg(feature = "server")]
 mod upstream;
+#[cfg(feature = "server")]
+pub mod spans;
 
 // One request, one process.
 #[cfg(feature = "server")]

@@ -98,6 +98,8 @@ metrics! {
         "How long a worker was not waiting for events: at one second in each second, it is the bottleneck";
     worker_tasks: Family<WorkerLabel, Gauge>, "Tasks of a worker: its connections, and a few of its own";
     pub audit_dropped: Counter, "Audit records that were dropped, because standard output was too slow or failed, or the clock is wrong";
+    spans: Family<ResultLabel, Counter>,
+        "Spans of requests that were recorded, by result: exported, rejected by the collector, failed, or queue_full";
     pub panics: Counter, "Panics that ended one connection";
     build_info: Family<BuildLabels, Gauge>, "The version that runs";
 }
@@ -110,6 +112,9 @@ static OVERHEAD_BUCKETS: [f64; 12] =
     [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.01, 0.1, 1.0, 5.0];
 
 impl Metrics {
+    /// What becomes of recorded spans.
+    pub const SPAN_RESULTS: [&'static str; 4] = ["exported", "rejected", "failed", "queue_full"];
+
     /// Every metric, at zero.
     pub fn new() -> Self {
         let metrics = Self::registered();
@@ -160,6 +165,11 @@ impl Metrics {
     /// Counts one connection to the backend: `ok`, `timeout`, `failed`, or `limited` if there was none to be had.
     pub fn upstream_connection(&self, result: &'static str) {
         self.upstream_connections.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Counts spans by what became of them: one of [`Self::SPAN_RESULTS`].
+    pub fn spans(&self, result: &'static str, count: u64) {
+        self.spans.get_or_create(&ResultLabel { result }).inc_by(count);
     }
 
     /// Counts one refused client connection, by the limit.

@@ -238,6 +238,7 @@ pub async fn run(
     let loaded = Arc::new(loaded);
     let proxies = listeners.proxy.iter().map(|proxy| proxy.listen.clone()).collect();
     let mut shared = SharedState::new(metrics.clone(), audit, clock, proxies);
+    let exporter = shared.start_exporter(&loaded)?;
     let prepared = PreparedConfig::new(loaded.clone(), None, &shared, loaded.config.workers)?;
     let first = Arc::new(prepared.generation(&shared));
     shared.slots = first.worker_states().iter().map(|state| Arc::new(ArcSwap::new(state.clone()))).collect();
@@ -271,6 +272,7 @@ pub async fn run(
         () = drain(&process, acceptors, workers) => {}
         () = signal_after_quit(shutdown), if by_request => {}
     }
+    exporter.finish().await;
     // The audit trail ends when its last handle is dropped, and these tasks have one.
     side_listeners.stop().await;
     drop(process);

@@ -144,6 +144,7 @@ fn client(user_agent: String) -> Run {
         metrics,
         refusals,
         tokens,
+        tracer: None,
         rules,
         entries,
     });

@@ -81,6 +81,7 @@ ids! {
     MintRefused: "mint-refused", "The backend does not accept a minted token (`check`). Always an error.";
     NoEffect: "no-effect", "A key that has no effect in this configuration.";
     OpenEverything: "open-everything", "A public or optional route that matches every path.";
+    OtelVariable: "otel-variable", "An `OTEL_...` variable has a value that cannot be used, so it counts as not set.";
     PortInUse: "port-in-use", "A listener cannot have its address, and no metagate runs with this configuration (`check`). Always an error.";
     ProxyProtocolAnyPeer: "proxy-protocol-any-peer", "`proxyProtocol` is required and `trustedProxies` names no network: any client can claim any address.";
     ProxyUntrusted: "proxy-untrusted", "Envoy asks for decisions, and `trustedProxies` is empty: every request may seem to come from Envoy itself.";

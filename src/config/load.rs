@@ -14,7 +14,7 @@ use super::parse;
 use super::secret::AbsentSecrets;
 use super::settings::{self, KEYS, Key};
 use super::sources::{Flags, Sources};
-use super::{Config, EnvironmentProxies, StoreAccess};
+use super::{Config, EnvironmentProxies, SpanExport, StoreAccess};
 
 /// A loaded configuration with its warnings.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Loaded {
     pub used: Used,
     /// Secret files, whose content is part of the configuration.
     pub secret_files: Vec<PathBuf>,
+    /// Where spans are sent, if they are. Only the environment says so.
+    pub spans: Option<SpanExport>,
     /// Every value and its origin, for [`super::print()`].
     pub(super) merged: Merged,
 }
@@ -107,7 +109,8 @@ fn load_with(sources: &Sources, absent: AbsentSecrets) -> Result<Loaded, ConfigE
     if files.broken {
         return failed(errors);
     }
-    let parsed = parse::parse_with(&merged, errors, absent, parse::api_server(sources));
+    let mut parsed = parse::parse_with(&merged, errors, absent, parse::api_server(sources));
+    let spans = SpanExport::of(sources, &mut parsed.errors, &mut parsed.warnings);
     let mut infos = files.infos.clone();
     infos.extend(ignored);
     infos.extend(about_backend(sources, &merged, implied_at));
@@ -115,9 +118,19 @@ fn load_with(sources: &Sources, absent: AbsentSecrets) -> Result<Loaded, ConfigE
     match parsed.config {
         Some(mut config) if parsed.errors.is_empty() => {
             config.proxies = EnvironmentProxies::of(sources, &mut infos);
+            infos.extend(spans.as_ref().map(SpanExport::remark));
             let warnings = parsed.warnings.into_iter().chain(literals.into_iter().filter_map(open_file));
             let (accepted, warnings) = warnings.partition(|warning| warning.is_accepted(&config.accepted));
-            Ok(Loaded { config, warnings, accepted, infos, used, secret_files: parsed.secret_files, merged })
+            Ok(Loaded {
+                config,
+                warnings,
+                accepted,
+                infos,
+                used,
+                secret_files: parsed.secret_files,
+                spans,
+                merged,
+            })
         }
         _ => failed(parsed.errors),
     }

@@ -31,6 +31,7 @@ mod revocations;
 mod rule_tests;
 mod routes;
 mod secrets;
+mod spans;
 mod token_endpoint;
 mod token_exchange;
 mod token_headers;

@@ -84,6 +84,7 @@ mod tests {
             metrics: metrics.clone(),
             refusals: Arc::default(),
             tokens: Arc::default(),
+            tracer: None,
             rules: Vec::new(),
             entries: Vec::new(),
         });

@@ -3,6 +3,7 @@
 use super::{Exchange, RefusedToken, Summary, client};
 use crate::claims::VerifiedToken;
 use crate::refusals::{self, Refusal};
+use crate::trace_context::TraceIdText;
 
 impl Exchange {
     /// Adds a refusal to the list for the status page.
@@ -17,7 +18,7 @@ impl Exchange {
         self.recorder.refusals.add(Refusal {
             time: self.time,
             request_id: self.request_id_text().into(),
-            trace_id: self.trace_id.clone(),
+            trace_id: self.trace_id.as_ref().map(|id| TraceIdText::of(id).as_str().into()),
             via: self.via,
             method: refusals::shortened(summary.method),
             path: refusals::shortened(&summary.path),

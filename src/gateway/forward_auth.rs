@@ -57,6 +57,7 @@ impl Gateway {
         let recorder = self.recorder.clone();
         let mut exchange = Exchange::begin(recorder, method, target, &head.headers, peer.address, id);
         exchange.via_forward_auth();
+        exchange.set_protocol(head.version, peer.tls);
         // Never as gRPC: gRPC errors have status 200, which would permit the request.
         let format =
             ResponseFormat { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };

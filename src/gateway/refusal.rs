@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
+use http::{HeaderValue, Version};
 
 use super::{Gateway, ListenerKind, Peer, Received};
 use crate::challenge::Texts;
@@ -84,6 +84,9 @@ impl Gateway {
             Exchange::begin_unread(self.recorder.clone(), &head.method, &head.path, peer.address, id);
         if peer.listener_kind == ListenerKind::ForwardAuth {
             exchange.via_forward_auth();
+        }
+        if http2 {
+            exchange.set_protocol(Version::HTTP_2, peer.tls);
         }
         let format =
             ResponseFormat { close: true, http2, to_head: head.is_head(), ..ResponseFormat::default() };

@@ -1,4 +1,4 @@
-//! The IDs of requests whose clients sent none.
+//! The IDs of requests: the client's, or a new one.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::BytesMut;
 use http::HeaderValue;
 
+use super::Gateway;
+use crate::message::Fields;
+use crate::message::field_name::X_REQUEST_ID;
 use crate::random;
 
 /// The length of an ID, unless its number has more than eight hex digits.
@@ -46,6 +49,17 @@ impl RequestIds {
         });
         // Hex digits are valid in a field.
         HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+impl Gateway {
+    /// The client's request ID if it is valid, otherwise a new one.
+    pub(super) fn request_id(&self, headers: &Fields) -> HeaderValue {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let client_id = headers
+            .get_owned(X_REQUEST_ID)
+            .filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(plain));
+        client_id.unwrap_or_else(|| self.request_ids.next())
     }
 }
 

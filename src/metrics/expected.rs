@@ -39,6 +39,9 @@ impl Metrics {
         for result in ["applied", "refused"] {
             create(&self.config_reloads, &ResultLabel { result });
         }
+        for result in Self::SPAN_RESULTS {
+            create(&self.spans, &ResultLabel { result });
+        }
         for cause in ["total", "client", "memory"] {
             create(&self.connections_refused, &CauseLabel { cause });
         }

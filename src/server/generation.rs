@@ -3,6 +3,7 @@
 //! A reload makes a [`PreparedConfig`] first. Everything that can fail happens there, so entering the
 //! [`Generation`] made from it cannot fail halfway.
 
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,6 +30,7 @@ use crate::mint_cache;
 use crate::refusals::Refusals;
 use crate::request::TokenFields;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
+use crate::spans::{self, SpanExporter, SpanQueue, Tracer};
 use crate::tls::{self, ListenerTls, TlsError};
 use crate::tokens_in_use::TokensInUse;
 use crate::upstream::{Reachability, Target, Upstream};
@@ -41,6 +43,8 @@ pub(super) struct SharedState {
     pub(super) tokens: Arc<TokensInUse>,
     pub(super) revocations: Arc<RevocationsInForce>,
     pub(super) clock: Clock,
+    /// Takes the spans of requests, if they are sent anywhere.
+    pub(super) spans: Option<SpanQueue>,
     /// The number of the connection policy in force. Connections with an older number end.
     pub(super) policy_number: Sender<u64>,
     /// One slot per worker: the state with which it serves its next request.
@@ -59,10 +63,26 @@ impl SharedState {
             tokens: Arc::default(),
             revocations: Arc::default(),
             clock,
+            spans: None,
             policy_number: Sender::new(0),
             slots: Vec::new(),
             proxies,
         }
+    }
+
+    /// Starts to send spans, if they are sent anywhere. The environment says so, which a reload does not change.
+    pub(super) fn start_exporter(&mut self, loaded: &Loaded) -> Result<SpanExporter, RunError> {
+        let Some(export) = &loaded.spans else { return Ok(SpanExporter::default()) };
+        let started = spans::start(export, &loaded.config.proxies, &self.metrics);
+        let (queue, exporter) = started.map_err(|error| RunError::Start(io::Error::other(error)))?;
+        self.spans = Some(queue);
+        Ok(exporter)
+    }
+
+    /// Records the spans of requests under this configuration.
+    fn tracer(&self, loaded: &Loaded) -> Option<Tracer> {
+        let (queue, export) = self.spans.clone().zip(loaded.spans.as_ref())?;
+        Some(Tracer::new(export.sampler, queue, &loaded.config.upstream.url))
     }
 
     /// The token fields of each open socket under this configuration. Addresses change after a restart, so a socket that
@@ -192,6 +212,7 @@ impl PreparedConfig {
             metrics: shared.metrics.clone(),
             refusals: shared.refusals.clone(),
             tokens: shared.tokens.clone(),
+            tracer: shared.tracer(&self.loaded),
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
         });
@@ -253,6 +274,9 @@ impl Generation {
         let mut caches = config.token_cache.clone();
         if config.mint.is_some() {
             caches.max_bytes += mint_cache::MAX_BYTES;
+        }
+        if let Some(export) = &self.loaded.spans {
+            caches.max_bytes += spans::max_bytes(export);
         }
         budget::Limits::new(&config.limits, &caches).with_connections(connections)
     }

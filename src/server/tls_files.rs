@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::config::{ClientTls, ConfigError, Finding, FindingId, KeySource, Loaded, TlsVersion};
+use crate::config::{
+    ClientTls, ConfigError, Finding, FindingId, KeySource, Loaded, OTLP_CERTIFICATE, OTLP_CLIENT_CERTIFICATE,
+    OTLP_CLIENT_KEY, TlsVersion,
+};
 use crate::tls::{self, Role, TlsError};
 
 /// A certificate that ends within this time is a warning.
@@ -86,6 +89,7 @@ enum Section {
     Listener,
     Upstream,
     Keys,
+    Spans,
 }
 
 impl Section {
@@ -101,6 +105,11 @@ impl Section {
             (_, Role::Url) => return "upstream.url".to_owned(),
         };
         match self {
+            Self::Spans => match role {
+                Role::Certificate => OTLP_CLIENT_CERTIFICATE.to_owned(),
+                Role::Key => OTLP_CLIENT_KEY.to_owned(),
+                _ => OTLP_CERTIFICATE.to_owned(),
+            },
             Self::Listener => format!("tls.{name}"),
             Self::Upstream => format!("upstream.tls.{name}"),
             Self::Keys => {
@@ -144,6 +153,9 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
             server_name: None,
         };
         found.extend(tls::client_faults(&files).into_iter().map(|error| (Section::Keys, error)));
+    }
+    if let Some(export) = loaded.spans.as_ref().filter(|export| export.endpoint.scheme() == "https") {
+        found.extend(tls::client_faults(&export.tls).into_iter().map(|error| (Section::Spans, error)));
     }
     found
 }

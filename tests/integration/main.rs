@@ -27,6 +27,7 @@ mod repeated;
 mod resource_metadata;
 mod routes;
 mod rules;
+mod spans;
 mod support;
 mod tls;
 mod token_headers;
