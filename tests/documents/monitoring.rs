@@ -249,9 +249,12 @@ fn monitors_select_what_the_manifests_have() {
         (port, text)
     };
     let (pods, _) = port("deploy/prometheus/podmonitor.yaml");
-    for manifest in
-        ["deploy/kubernetes/sidecar/openmetadata.yaml", "deploy/kubernetes/helm-values/openmetadata.yaml"]
-    {
+    for manifest in [
+        "deploy/kubernetes/sidecar/openmetadata.yaml",
+        "deploy/kubernetes/helm-values/openmetadata.yaml",
+        "deploy/kubernetes/kustomize/components/sidecar/sidecar.yaml",
+        "deploy/helm/metagate/templates/_container.tpl",
+    ] {
         let named = format!("- name: {pods}\n");
         let manifest_text = read(manifest);
         let (_, after) = manifest_text.split_once(&named).expect(manifest);
