@@ -2,6 +2,7 @@
 
 mod audit_output;
 mod commands;
+mod demo;
 mod draining;
 mod explain;
 mod jobs;

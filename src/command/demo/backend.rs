@@ -1,5 +1,5 @@
-//! The demo's backend: responds like OpenMetadata's tables and DataHub's entities, and returns the caller's identity
-//! that it received.
+//! The demo's backend: responds like a few paths of OpenMetadata or DataHub, and returns the caller's identity that it
+//! received.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -15,8 +15,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
-pub(super) async fn serve(listener: TcpListener) {
-    accept(listener, respond).await;
+/// A status and a JSON object.
+pub(super) type Reply = (StatusCode, Value);
+
+pub(super) async fn serve(listener: TcpListener, reply: fn(&Method, &str) -> Reply) {
+    accept(listener, move |request| respond(request, reply)).await;
 }
 
 /// Serves HTTP/1.1 on a listener with `function` as the handler.
@@ -40,36 +43,13 @@ where
     }
 }
 
-fn respond(request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    let (status, body) = match (request.method(), path) {
-        (&Method::GET, "/api/v1/system/version") => (StatusCode::OK, json!({"version": "1.12.0"})),
-        (&Method::GET, "/api/v1/tables") => (StatusCode::OK, tables()),
-        (&Method::GET, path) if path.starts_with("/entities/") => (StatusCode::OK, entity(path)),
-        (&Method::DELETE, path) if path.starts_with("/api/v1/tables/") => {
-            (StatusCode::OK, json!({"deleted": true}))
-        }
-        _ => (StatusCode::NOT_FOUND, json!({"code": 404, "message": format!("no such path: {path}")})),
-    };
-    let mut body = body;
+fn respond(request: &Request<Incoming>, reply: fn(&Method, &str) -> Reply) -> Response<Full<Bytes>> {
+    let (status, mut body) = reply(request.method(), request.uri().path());
     body["askedBy"] = asked_by(request.headers());
     let mut response = Response::new(Full::new(format!("{body:#}\n").into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-fn tables() -> Value {
-    let table = |id: &str, name: &str| json!({"id": id, "name": name, "fullyQualifiedName": format!("warehouse.shop.public.{name}")});
-    json!({
-        "data": [table("1", "orders"), table("2", "customers")],
-        "paging": {"total": 2},
-    })
-}
-
-fn entity(path: &str) -> Value {
-    let urn = path.trim_start_matches("/entities/").replace("%3A", ":");
-    json!({"value": {"com.linkedin.metadata.snapshot.CorpUserSnapshot": {"urn": urn}}})
 }
 
 fn asked_by(fields: &HeaderMap) -> Value {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
@@ -18,8 +19,12 @@ use serde_json::{Value, json};
 
 const KEY_ID: &str = "metagate-demo";
 /// The key that follows it.
-const NEXT_KEY_ID: &str = "metagate-demo-2";
+pub(super) const NEXT_KEY_ID: &str = "metagate-demo-2";
 
+/// The `iss` of OpenMetadata.
+pub(super) const OPENMETADATA: &str = "open-metadata.org";
+/// The `iss` of the identity provider.
+pub(super) const LOGIN: &str = "https://login.demo";
 /// The `iss` of workloads.
 pub(super) const CLUSTER: &str = "https://cluster.demo";
 /// The workload that acts as a bot.
@@ -73,6 +78,27 @@ impl Issuer {
     pub(super) fn token_with_foreign_key(&self, claims: &Value) -> String {
         sign(&self.foreign_key, KEY_ID, claims)
     }
+
+    /// A token that names a key which is never published.
+    pub(super) fn token_with_unknown_key(&self, claims: &Value) -> String {
+        sign(&self.foreign_key, "metagate-demo-unknown", claims)
+    }
+
+    /// HS256 with the public key as the secret, which a verifier that trusts `alg` would accept.
+    pub(super) fn confused_token(&self, claims: &Value) -> String {
+        let public = self.key.public_key().modulus().big_endian_without_leading_zero();
+        sign_with_secret(public, &json!({"kid": KEY_ID, "alg": "HS256", "typ": "JWT"}), claims)
+    }
+}
+
+/// A token of DataHub's token service: HS256, without a key id.
+pub(super) fn datahub_token(secret: &str, claims: &Value) -> String {
+    sign_with_secret(secret.as_bytes(), &json!({"alg": "HS256"}), claims)
+}
+
+/// A token without a signature.
+pub(super) fn unsigned_token(claims: &Value) -> String {
+    format!("{}.", signing_input(&json!({"alg": "none", "typ": "JWT"}), claims))
 }
 
 fn jwk(kid: &str, key: &KeyPair) -> Value {
@@ -83,31 +109,26 @@ fn jwk(kid: &str, key: &KeyPair) -> Value {
     json!({"kty": "RSA", "kid": kid, "n": URL_SAFE.encode(n), "e": URL_SAFE.encode(e), "alg": "RS256", "use": "sig"})
 }
 
-/// The example in OpenMetadata's documentation.
-pub(super) fn bot_claims() -> Value {
+/// The token of somebody who signed in with the identity provider.
+pub(super) fn login_claims(audience: &str, issued: i64, expires: i64) -> Value {
     json!({
-        "iss": "open-metadata.org",
-        "sub": "ingestion-bot",
-        "roles": ["IngestionBotRole"],
-        "email": "ingestion-bot@open-metadata.org",
-        "isBot": true,
-        "tokenType": "BOT",
-        "iat": 1_704_067_200,
-        "exp": null,
-    })
-}
-
-pub(super) fn user_claims(issued: i64, expires: i64) -> Value {
-    json!({
-        "iss": "open-metadata.org",
+        "iss": LOGIN,
+        "aud": [audience],
         "sub": "ada",
-        "roles": ["DataConsumer"],
         "email": "ada@example.org",
-        "isBot": false,
-        "tokenType": "OM_USER",
         "iat": issued,
         "exp": expires,
     })
+}
+
+/// The claims with one of them replaced, or removed if the value is null.
+pub(super) fn but(claims: &Value, name: &str, value: Value) -> Value {
+    let mut claims = claims.clone();
+    match (claims.as_object_mut(), value.is_null()) {
+        (Some(members), true) => drop(members.remove(name)),
+        _ => claims[name] = value,
+    }
+    claims
 }
 
 /// The token that a pod of Kubernetes has for metagate.
@@ -121,13 +142,22 @@ pub(super) fn workload_claims(subject: &str, issued: i64, expires: i64) -> Value
     })
 }
 
-fn sign(key: &KeyPair, kid: &str, claims: &Value) -> String {
-    let header = json!({"kid": kid, "alg": "RS256", "typ": "JWT"});
+fn signing_input(header: &Value, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let input = format!("{}.{}", part(&header), part(claims));
+    format!("{}.{}", part(header), part(claims))
+}
+
+fn sign(key: &KeyPair, kid: &str, claims: &Value) -> String {
+    let input = signing_input(&json!({"kid": kid, "alg": "RS256", "typ": "JWT"}), claims);
     let mut signature = vec![0; key.public_modulus_len()];
     // Fails only if memory is exhausted. The token is then refused, which the demo shows.
     let _ = key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature);
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn sign_with_secret(secret: &[u8], header: &Value, claims: &Value) -> String {
+    let input = signing_input(header, claims);
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), input.as_bytes());
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
