@@ -150,6 +150,11 @@ pub trait Environment {
     /// Caches a token that was just verified with the keys of `generation`.
     fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64);
 
+    /// Waits until the client has its turn, before a token is verified.
+    fn turn(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Waits for the first keys of an issuer entry. Returns whether there are any.
     fn first_keys(&mut self, entry: usize) -> impl Future<Output = bool> + Send;
 

@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 mod client;
 mod connection;
 mod guards;
+mod named_client;
 mod room;
 mod turn;
 mod turns;
@@ -43,8 +44,9 @@ pub use client::ClientKey;
 use client::{Client, Clients};
 pub use connection::Connection;
 pub use guards::{Charge, Discarding, InFlight, OpenConnection};
+pub use named_client::NamedClient;
 use room::Among;
-pub use turn::take_turns;
+pub use turn::{take_named_turns, take_turns};
 pub use turns::Turns;
 
 /// The memory of the process without any client: code, runtimes, TLS, key sets, audit queue.

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::budget::OpenConnection;
+use crate::budget::{NamedClient, OpenConnection};
 use crate::client_body::Duplex;
 use crate::gateway::{ListenerKind, Peer};
 use crate::tls;
@@ -98,8 +98,14 @@ async fn serve_stream<S: Duplex + 'static>(
         // A proxy that uses forward-auth connects directly and names its clients in header fields.
         (ListenerKind::Proxy(_), None) | (ListenerKind::ForwardAuth, _) => peer,
     };
-    let peer =
-        Peer { address, tls: tls.is_some(), listener_kind, account: open.account().clone(), interim: None };
+    let peer = Peer {
+        address,
+        tls: tls.is_some(),
+        listener_kind,
+        account: open.account().clone(),
+        named: NamedClient::default(),
+        interim: None,
+    };
     // The state of a task has room for all its branches, and is kept as long as the connection. So the branches that
     // most connections do not take are boxed, here and in `serve_clear`.
     match tls {

@@ -3,6 +3,7 @@
 //! A client may read the response only after it has sent its whole body, and loses the response if its connection or
 //! stream is reset before (RFC 9112 section 9.6, RFC 9113 section 8.1).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
-use crate::budget::{Connection, take_turns};
+use crate::budget::{Connection, NamedClient, take_named_turns, take_turns};
 use crate::client_body::ClientBody;
 use crate::config;
 
@@ -25,12 +26,13 @@ pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
 pub struct Discarder {
     limits: config::Discard,
     account: Arc<Connection>,
+    named: NamedClient,
 }
 
 impl Discarder {
-    /// A discarder for the connection with this account.
-    pub fn new(limits: config::Discard, account: Arc<Connection>) -> Self {
-        Self { limits, account }
+    /// A discarder for the connection with this account, or for the client that is named.
+    pub fn new(limits: config::Discard, account: Arc<Connection>, named: NamedClient) -> Self {
+        Self { limits, account, named }
     }
 
     /// How many bytes of a body are read at most.
@@ -51,7 +53,11 @@ impl Discarder {
         }
     }
 
-    async fn read(self, mut body: ClientBody) {
+    async fn read(self, body: ClientBody) {
+        take_named_turns(&self.account, &self.named, pin!(self.read_rest(body))).await;
+    }
+
+    async fn read_rest(&self, mut body: ClientBody) {
         let (_discarding, _buffers) = (self.account.discards(), self.account.charge(BODY_BUFFER_BYTES));
         let end = Instant::now() + self.limits.timeout;
         let mut left = self.limits.bytes;

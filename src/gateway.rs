@@ -15,7 +15,6 @@
 //! sees only the token that is to be exchanged or revoked.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,6 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::backend_credentials::BackendCredentials;
 use crate::bot_list::BotList;
-use crate::budget::Connection;
 use crate::challenge::Wording;
 use crate::client_body::ClientBody;
 use crate::config::Discard;
@@ -41,9 +39,7 @@ use crate::resource_metadata::ResourceMetadata;
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
-use crate::upstream::{
-    ForwardError, InterimResponses, ReadAhead, ResponseBody, Upstream, UpstreamRequest, stated_length,
-};
+use crate::upstream::{ForwardError, ReadAhead, ResponseBody, Upstream, UpstreamRequest, stated_length};
 
 mod assembly;
 mod body;
@@ -53,6 +49,7 @@ mod explaining;
 mod form_endpoint;
 mod forward_auth;
 mod graphql;
+mod peer;
 mod place;
 mod preflight;
 mod protected_resources;
@@ -64,6 +61,7 @@ mod switching;
 mod token_endpoint;
 
 pub use assembly::{admission, system_clock};
+pub use peer::{ListenerKind, Peer};
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
@@ -105,30 +103,6 @@ pub struct Gateway {
     close_on_token_expiry: bool,
     request_ids: RequestIds,
     clock: Clock,
-}
-
-/// The client end of a connection.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Its address; none on a Unix socket.
-    pub address: Option<IpAddr>,
-    /// Whether it came over TLS.
-    pub tls: bool,
-    /// The listener that accepted it.
-    pub listener_kind: ListenerKind,
-    /// The connection's part of the budget.
-    pub account: Arc<Connection>,
-    /// Where interim responses are written, if the client can receive them.
-    pub interim: Option<Arc<InterimResponses>>,
-}
-
-/// The kinds of listeners for requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerKind {
-    /// Requests are authorized and forwarded. It has this number among its kind.
-    Proxy(usize),
-    /// Another proxy asks only for the decision.
-    ForwardAuth,
 }
 
 /// A request without a response yet.
@@ -179,7 +153,10 @@ impl Gateway {
         let prefix = self.admission.head.prefix();
         let redirect =
             prefix.map(|prefix| PrefixedRedirect::of(prefix, &received.head.uri, &received.head.headers));
-        let mut response = match self.admit(&mut received, upstream.idle_timeout(), peer).await {
+        let admitted = self.admit(&mut received, upstream.idle_timeout(), peer).await;
+        // What remains takes most of the time. A request with a verified token waits for no turn.
+        peer.named.first_turn(&peer.account).await;
+        let mut response = match admitted {
             Ok(accepted) => self.forward(upstream, received, accepted, peer).await,
             Err(denial) => {
                 let denial = preflight::explained(denial, &received.head);
@@ -240,8 +217,8 @@ impl Gateway {
         };
         let waited = Waited::default();
         let failures = FailureSource::of(peer, source);
-        let mut environment = LiveEnvironment::new(self, source, failures, body, patience, &waited);
-        let mut observer = ExchangeObserver::new(exchange, Some(&peer.account), &waited);
+        let mut environment = LiveEnvironment::new(self, peer, source, failures, body, patience, &waited);
+        let mut observer = ExchangeObserver::new(exchange, Some(peer), &waited);
         let admitted = self.admission.admit(&head, &mut environment, &mut observer).await;
         let admitted = admitted.inspect_err(|_| exchange.waited(waited.total()))?;
         let mut ahead = environment.ahead;

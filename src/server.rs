@@ -67,6 +67,9 @@ use reload::Reloader;
 use side::SideListeners;
 use worker::Workers;
 
+#[cfg(test)]
+mod tests;
+
 /// The bound listeners. The caller binds them, so that tests can use port 0.
 #[derive(Debug)]
 pub struct Listeners {

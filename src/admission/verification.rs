@@ -59,6 +59,7 @@ impl Admission {
             }
             if std::mem::take(&mut is_first) {
                 rate::before_verification(environment, observer)?;
+                environment.turn().await;
             }
             let text = bearer.as_str();
             let token = match self.verify_with(bearer, &keys, now, observer) {

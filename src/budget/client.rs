@@ -1,7 +1,7 @@
 //! Client addresses, and what each of them holds.
 
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Weak};
@@ -32,6 +32,7 @@ type Map = Mutex<HashMap<ClientKey, Weak<Client>, foldhash::fast::RandomState>>;
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     map: Arc<Map>,
+    last_number: AtomicU64,
 }
 
 impl Clients {
@@ -41,6 +42,7 @@ impl Clients {
             return client;
         }
         let client = Arc::new(Client {
+            number: self.last_number.fetch_add(1, Ordering::Relaxed) + 1,
             key,
             map: self.map.clone(),
             connections: AtomicUsize::new(0),
@@ -60,6 +62,7 @@ impl Clients {
 /// What one client address holds.
 #[derive(Debug)]
 pub(super) struct Client {
+    number: u64,
     key: ClientKey,
     map: Arc<Map>,
     /// Open connections, without those that were asked to close.
@@ -69,6 +72,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// No other client of the process has the same, and none has 0.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }

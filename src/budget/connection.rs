@@ -21,9 +21,9 @@ const ENDED: u8 = 2;
 /// When the tasks of a connection are polled.
 #[derive(Debug)]
 pub(super) enum Scheduling<'a> {
-    /// In the turns of this client, which all its connections share.
-    TakesTurns(&'a Turns, usize),
-    /// Whenever they are ready: the connection has shown a verified token, or was asked to close.
+    /// In the turns of the client with this number, which all its connections share.
+    TakesTurns(&'a Turns, u64),
+    /// Whenever they are ready: the connection has shown a verified token, has no client, or was asked to close.
     Free,
     /// Never again.
     Ended,
@@ -153,9 +153,15 @@ impl Connection {
     pub(super) fn scheduling(&self) -> Scheduling<'_> {
         match (self.scheduling.load(Ordering::Relaxed), self.client.get(), self.turns.get()) {
             (ENDED, ..) => Scheduling::Ended,
-            (TAKES_TURNS, Some(client), Some(turns)) => {
-                Scheduling::TakesTurns(turns, Arc::as_ptr(client).addr())
-            }
+            (TAKES_TURNS, Some(client), Some(turns)) => Scheduling::TakesTurns(turns, client.number()),
+            _ => Scheduling::Free,
+        }
+    }
+
+    /// The same for a task that serves the client with this number, on a connection without a client of its own.
+    pub(super) fn scheduling_of(&self, client: u64) -> Scheduling<'_> {
+        match self.turns.get() {
+            Some(turns) if !self.is_closing() => Scheduling::TakesTurns(turns, client),
             _ => Scheduling::Free,
         }
     }
@@ -164,7 +170,7 @@ impl Connection {
     pub fn ends(&self) {
         self.scheduling.store(ENDED, Ordering::Relaxed);
         if let Some(turns) = self.turns.get() {
-            turns.end(self.id);
+            turns.end(self.id, self.client.get().map(|client| client.number()));
         }
     }
 

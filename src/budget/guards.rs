@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::client::{Client, ClientKey};
 use super::connection::Connection;
+use super::named_client::NamedClient;
 use super::{Among, Budget, Exhausted, lock};
 
 /// The memory of an idle connection: its task and its state. Measured: 8 KiB over HTTP/1 in the clear; the rest is for
@@ -20,15 +21,24 @@ const STREAMING_BYTES: usize = 128 * 1024;
 const PROXIED_BYTES: usize = 32 * 1024;
 
 impl Connection {
-    /// Adds a request in flight. It counts for the connection's client or, behind a trusted proxy, for `source`.
+    /// Adds a request in flight. It counts for the connection's client or, behind a trusted proxy, for `source`, which
+    /// also becomes the `named` client.
     ///
     /// # Errors
     /// A limit on requests or memory is reached.
-    pub fn request(self: &Arc<Self>, source: Option<IpAddr>) -> Result<InFlight, Exhausted> {
+    pub fn request(
+        self: &Arc<Self>,
+        source: Option<IpAddr>,
+        named: &NamedClient,
+    ) -> Result<InFlight, Exhausted> {
         let budget = &self.budget;
         let client = match (self.client.get(), source) {
             (Some(client), _) => Some(client.clone()),
-            (None, Some(source)) => Some(budget.clients.find(ClientKey::of(source))),
+            (None, Some(source)) => {
+                let client = budget.clients.find(ClientKey::of(source));
+                named.set(&client);
+                Some(client)
+            }
             (None, None) => None,
         };
         let limit = budget.max_memory.load(Ordering::Relaxed);

@@ -114,19 +114,23 @@ async fn a_client_at_its_share_makes_room_in_a_full_total() {
 async fn requests_in_flight_are_limited_in_total_and_per_client() {
     let budget = budget();
     let (one, other) = (open(&budget, 1), open(&budget, 1));
-    let mut taken: Vec<_> =
-        (0..2).flat_map(|_| [&one, &other].map(|open| open.account().request(None).unwrap())).collect();
-    assert_eq!(one.account().request(None).unwrap_err(), Exhausted::Share);
+    let mut taken: Vec<_> = (0..2)
+        .flat_map(|_| {
+            [&one, &other].map(|open| open.account().request(None, &NamedClient::default()).unwrap())
+        })
+        .collect();
+    assert_eq!(one.account().request(None, &NamedClient::default()).unwrap_err(), Exhausted::Share);
     taken.pop();
-    taken.push(one.account().request(None).unwrap());
+    taken.push(one.account().request(None, &NamedClient::default()).unwrap());
 
     let proxy = budget.connect(None).unwrap();
-    let behind = |number| proxy.account().request(Some(client(number)));
+    let behind = |number| proxy.account().request(Some(client(number)), &NamedClient::default());
     assert_eq!(behind(1).unwrap_err(), Exhausted::Share, "the same client, behind a proxy");
     taken.extend([2, 2, 3, 3].map(|number| behind(number).unwrap()));
     assert_eq!(behind(4).unwrap_err(), Exhausted::Total);
     drop(taken);
-    let all: Vec<_> = (0..8).map(|_| proxy.account().request(None).unwrap()).collect();
+    let all: Vec<_> =
+        (0..8).map(|_| proxy.account().request(None, &NamedClient::default()).unwrap()).collect();
     assert_eq!(all.len(), 8, "a proxy that names no client is exempt");
     drop((all, one, other));
     drop(proxy);
@@ -146,7 +150,7 @@ async fn near_the_memory_limit_the_largest_unverified_connections_close() {
     charges.push(all[3].account().charge(MIB + MIB / 2));
     assert_eq!(closing(&all), [2], "the largest but for the verified one");
     assert!(budget.memory() < 16 * MIB);
-    all[0].account().request(None).unwrap();
+    all[0].account().request(None, &NamedClient::default()).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,15 +178,15 @@ async fn above_the_memory_limit_new_requests_are_refused() {
     let mut charges: Vec<_> = all.iter().map(|open| open.account().charge(5 * MIB + 256 * 1024)).collect();
     advance(2 * RELIEF_INTERVAL).await;
     charges[0].set(6 * MIB);
-    assert_eq!(all[1].account().request(None).unwrap_err(), Exhausted::Memory);
+    assert_eq!(all[1].account().request(None, &NamedClient::default()).unwrap_err(), Exhausted::Memory);
     assert_eq!(closing(&all).len(), 1, "at the limit itself a verified one closes");
     let small = open(&budget, 4);
-    small.account().request(None).unwrap();
+    small.account().request(None, &NamedClient::default()).unwrap();
     charges[0].set(15 * MIB);
-    assert_eq!(small.account().request(None).unwrap_err(), Exhausted::Memory);
+    assert_eq!(small.account().request(None, &NamedClient::default()).unwrap_err(), Exhausted::Memory);
     assert_eq!(budget.connect(Some(client(4))).unwrap_err(), Exhausted::Memory);
     charges.clear();
-    all[1].account().request(None).unwrap();
+    all[1].account().request(None, &NamedClient::default()).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +282,7 @@ async fn a_client_named_by_a_proxy_header_needs_room_like_any_other() {
 async fn memory_behind_a_trusted_proxy_counts_for_the_named_client() {
     let budget = budget();
     let proxy = budget.connect(None).unwrap();
-    let request = |number| proxy.account().request(Some(client(number)));
+    let request = |number| proxy.account().request(Some(client(number)), &NamedClient::default());
     let mut first = request(1).unwrap();
     first.forwards(8 * MIB);
     assert!(first.streams().is_ok(), "it holds more already");

@@ -2,20 +2,40 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::connection::{Connection, Scheduling};
+use super::named_client::NamedClient;
 
 /// Polls a task of a connection only in its turns, until the task or the connection has ended.
 pub fn take_turns<F: Future>(account: Arc<Connection>, task: F) -> impl Future<Output = ()> {
     // Boxed, because an async function would store the task twice: as its argument and where it is polled.
     let (mut task, mut turn) = (Box::pin(task), Turn::default());
-    poll_fn(
-        move |cx| {
-            if ready!(turn.poll(&account, cx)) { task.as_mut().poll(cx).map(drop) } else { Poll::Ready(()) }
-        },
-    )
+    poll_fn(move |cx| {
+        if ready!(turn.poll(account.scheduling(), account.id(), cx)) {
+            task.as_mut().poll(cx).map(drop)
+        } else {
+            Poll::Ready(())
+        }
+    })
+}
+
+/// Polls a part of a task of a connection only in the turns of the client that is named, and whenever it is ready while
+/// none is. For tasks that [`take_turns`] runs.
+pub async fn take_named_turns<F: Future>(
+    account: &Connection,
+    named: &NamedClient,
+    mut task: Pin<&mut F>,
+) -> F::Output {
+    let mut turn = Turn::default();
+    poll_fn(move |cx| {
+        // The task ends with its connection.
+        ready!(turn.poll(named.scheduling(account), account.id(), cx));
+        task.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// One task's place in the queue of waiting tasks.
@@ -28,8 +48,8 @@ struct Turn {
 impl Turn {
     /// Ready with true when the task has its turn, and with false when the connection has ended. Wakes the task for
     /// both.
-    fn poll(&mut self, account: &Connection, cx: &Context<'_>) -> Poll<bool> {
-        let (turns, client) = match account.scheduling() {
+    fn poll(&mut self, scheduling: Scheduling<'_>, connection: u64, cx: &Context<'_>) -> Poll<bool> {
+        let (turns, client) = match scheduling {
             Scheduling::TakesTurns(turns, client) => (turns, client),
             Scheduling::Free => return Poll::Ready(true),
             Scheduling::Ended => return Poll::Ready(false),
@@ -41,38 +61,34 @@ impl Turn {
             self.granted = None;
             return Poll::Ready(true);
         }
-        self.granted = turns.wait(client, account.id(), cx.waker());
+        self.granted = turns.wait(client, connection, cx.waker());
         if self.granted.is_some() { Poll::Pending } else { Poll::Ready(true) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use crate::sync::Mutex;
 
+    use super::super::named_client::yield_once;
     use super::super::turns::Turns;
-    use super::super::{lock, unlimited};
+    use super::super::{Budget, OpenConnection, lock, unlimited};
     use super::*;
-
-    /// Yields once, so that all tasks that are ready now run first.
-    async fn yield_once() {
-        let mut was_polled = false;
-        poll_fn(|cx| {
-            if was_polled {
-                return Poll::Ready(());
-            }
-            was_polled = true;
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
 
     /// Returns the clients whose tasks ran, in order. Each client is a number, whether it is verified, and the number
     /// of its tasks. Each task runs `times` times.
     fn run(clients: &[(u8, bool, usize)], times: usize) -> Vec<u8> {
+        run_on(|budget, address| budget.connect(Some(address)).expect("room"), clients, times)
+    }
+
+    /// The same on connections that are opened in this way.
+    fn run_on(
+        open_connection: impl Fn(&Arc<Budget>, IpAddr) -> OpenConnection,
+        clients: &[(u8, bool, usize)],
+        times: usize,
+    ) -> Vec<u8> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (turns, log) = (Arc::new(Turns::default()), Arc::new(Mutex::new(Vec::new())));
         runtime.block_on(async {
@@ -81,8 +97,7 @@ mod tests {
             let (budget, mut tasks) = (unlimited(), Vec::new());
             let mut open = Vec::new();
             for (client, is_verified, count) in clients.iter().copied() {
-                let address = Ipv4Addr::new(192, 0, 2, client).into();
-                let connection = budget.connect(Some(address)).expect("room");
+                let connection = open_connection(&budget, Ipv4Addr::new(192, 0, 2, client).into());
                 connection.account().set_turns(&turns);
                 if is_verified {
                     connection.account().verified();
@@ -122,6 +137,19 @@ mod tests {
     fn connections_of_one_client_share_its_turns() {
         let log = run(&[(1, false, 100), (1, false, 100), (2, false, 1)], 3);
         let second = places(&log, 2);
+        assert!(second.iter().enumerate().all(|(turn, at)| *at <= 3 * turn + 2), "{second:?}");
+    }
+
+    #[test]
+    fn clients_named_by_the_proxy_protocol_take_turns() {
+        let open = |budget: &Arc<Budget>, address| {
+            let connection = budget.connect_unnamed().expect("room");
+            connection.set_client(Some(address)).expect("room");
+            connection
+        };
+        let log = run_on(open, &[(1, false, 100), (1, false, 100), (2, false, 1)], 3);
+        let second = places(&log, 2);
+        assert_eq!(second.len(), 3);
         assert!(second.iter().enumerate().all(|(turn, at)| *at <= 3 * turn + 2), "{second:?}");
     }
 

@@ -4,7 +4,11 @@
 //! all other clients would wait for them. So tasks take turns: in each round one task of each client address runs,
 //! however many it has ready. Between two rounds the runtime runs all other tasks that are ready.
 //!
-//! Tasks of connections that have shown a verified token, or were asked to close, take no turns.
+//! Behind a trusted proxy, a task takes the turns of the client that the proxy names, from the head of a request until
+//! its response has ended ([`super::NamedClient`]).
+//!
+//! Tasks of connections that have shown a verified token, or were asked to close, take no turns. Neither does the task of
+//! a trusted proxy's request that has shown one.
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -26,13 +30,13 @@ pub struct Turns {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Waiting tasks by connection, in the order in which they began to wait.
-    tasks: Map<u64, VecDeque<Waiting>>,
+    /// Waiting tasks by client and connection, in the order in which they began to wait.
+    tasks: Map<(u64, u64), VecDeque<Waiting>>,
     /// The connections of each client that have waiting tasks, in the order of their next turns. A connection whose
     /// tasks no longer wait is skipped.
-    connections: Map<usize, VecDeque<u64>>,
+    connections: Map<u64, VecDeque<u64>>,
     /// The clients in `connections`, in the order of their next turns.
-    clients: VecDeque<usize>,
+    clients: VecDeque<u64>,
     /// Whether rounds are running: a task had its turn, and since then every round found a waiting task.
     is_round: bool,
     /// Wakes [`Turns::give`].
@@ -72,13 +76,9 @@ impl Turns {
 
     /// Queues a task for its turn. When it has its turn, the task is woken and the returned flag is true. `None` if it
     /// has its turn now.
-    pub(super) fn wait(&self, client: usize, connection: u64, task: &Waker) -> Option<Arc<AtomicBool>> {
+    pub(super) fn wait(&self, client: u64, connection: u64, task: &Waker) -> Option<Arc<AtomicBool>> {
         let mut state = lock(&self.state);
-        if !state.is_round {
-            state.is_round = true;
-            if let Some(rounds) = &state.rounds {
-                rounds.wake_by_ref();
-            }
+        if state.begin_rounds() {
             return None;
         }
         let granted = Arc::new(AtomicBool::new(false));
@@ -86,9 +86,14 @@ impl Turns {
         Some(granted)
     }
 
-    /// How many connections have waiting tasks.
+    /// Takes a turn if one can be had without waiting. Returns whether it was.
+    pub(super) fn try_take(&self) -> bool {
+        lock(&self.state).begin_rounds()
+    }
+
+    /// How many pairs of a client and a connection have waiting tasks.
     #[cfg(test)]
-    pub(super) fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         lock(&self.state).tasks.len()
     }
 
@@ -99,14 +104,33 @@ impl Turns {
         state.tasks.is_empty() && state.connections.is_empty() && state.clients.is_empty()
     }
 
-    /// Wakes the waiting tasks of a connection that has ended, so that they are dropped.
-    pub(super) fn end(&self, connection: u64) {
-        let waiting = lock(&self.state).tasks.remove(&connection);
-        waiting.into_iter().flatten().for_each(Waiting::grant);
+    /// Wakes the waiting tasks of a connection that has ended, so that they are dropped. Without a `client` of its own,
+    /// it may have served several.
+    pub(super) fn end(&self, connection: u64, client: Option<u64>) {
+        let ended: Vec<_> = {
+            let tasks = &mut lock(&self.state).tasks;
+            match client {
+                Some(client) => tasks.remove(&(client, connection)).into_iter().collect(),
+                None => tasks.extract_if(|(_, of), _| *of == connection).map(|(_, tasks)| tasks).collect(),
+            }
+        };
+        ended.into_iter().flatten().for_each(Waiting::grant);
     }
 }
 
 impl State {
+    /// Begins rounds unless they are running. Returns whether it did: the caller then has the first turn.
+    fn begin_rounds(&mut self) -> bool {
+        if self.is_round {
+            return false;
+        }
+        self.is_round = true;
+        if let Some(rounds) = &self.rounds {
+            rounds.wake_by_ref();
+        }
+        true
+    }
+
     /// Wakes the next task of each client. Returns whether any client was waiting.
     fn round(&mut self) -> bool {
         self.is_round = !self.clients.is_empty();
@@ -114,10 +138,10 @@ impl State {
             let Some(client) = self.clients.pop_front() else { break };
             let Some(connections) = self.connections.get_mut(&client) else { continue };
             while let Some(connection) = connections.pop_front() {
-                let Some(tasks) = self.tasks.get_mut(&connection) else { continue };
+                let Some(tasks) = self.tasks.get_mut(&(client, connection)) else { continue };
                 let next = tasks.pop_front();
                 if tasks.is_empty() {
-                    self.tasks.remove(&connection);
+                    self.tasks.remove(&(client, connection));
                 } else {
                     connections.push_back(connection);
                 }
@@ -135,8 +159,8 @@ impl State {
         self.is_round
     }
 
-    fn wait(&mut self, client: usize, connection: u64, waiting: Waiting) {
-        let tasks = self.tasks.entry(connection).or_default();
+    fn wait(&mut self, client: u64, connection: u64, waiting: Waiting) {
+        let tasks = self.tasks.entry((client, connection)).or_default();
         tasks.push_back(waiting);
         if tasks.len() == 1 {
             let connections = self.connections.entry(client).or_default();

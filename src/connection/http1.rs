@@ -35,6 +35,7 @@ use bytes::BytesMut;
 use super::context::WorkerContext;
 use super::handler::Handler;
 use super::settings::ConnectionSettings;
+use crate::budget::take_named_turns;
 use crate::client_body::{ClientBody, Duplex};
 use crate::gateway::Peer;
 use crate::message::{Request, Response};
@@ -59,13 +60,16 @@ pub(super) async fn serve(
     let interim = Arc::<InterimResponses>::default();
     let io = ClientIo::new(Box::new(stream), read, &peer.account, settings.read, settings.times);
     let peer = Arc::new(Peer { interim: Some(interim.clone()), ..peer });
-    let mut connection = Http1 { io, peer, settings, context, interim };
-    match connection.run().await {
-        // Boxed, so that a connection without one does not hold its state.
-        Ok(Some(tunnel)) => Box::pin(connection.tunnel(tunnel)).await,
-        Ok(None) => {}
-        Err(error) => tracing::debug!(%error, "a client connection ended"),
-    }
+    let serving = pin!(async {
+        let mut connection = Http1 { io, peer: peer.clone(), settings, context, interim };
+        match connection.run().await {
+            // Boxed, so that a connection without one does not hold its state.
+            Ok(Some(tunnel)) => Box::pin(connection.tunnel(tunnel)).await,
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "a client connection ended"),
+        }
+    });
+    take_named_turns(&peer.account, &peer.named, serving).await;
 }
 
 /// One client connection.
@@ -115,7 +119,8 @@ impl Http1<'_> {
                 Next::End => return self.io.close(false).await.map(|()| None),
             };
             match after {
-                After::NextRequest => {}
+                // The next head may be another client's.
+                After::NextRequest => self.peer.named.clear(),
                 After::Tunnel(tunnel) => return Ok(Some(tunnel)),
                 // A client that was not asked before may have sent its next request already.
                 After::Close => return self.io.close(context.is_shutting_down()).await.map(|()| None),

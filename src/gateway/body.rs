@@ -68,7 +68,7 @@ impl Gateway {
 
     /// Reads and discards bodies of this client.
     pub fn discarder(&self, peer: &Peer) -> Discarder {
-        Discarder::new(self.discard, peer.account.clone())
+        Discarder::new(self.discard, peer.account.clone(), peer.named.clone())
     }
 }
 

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Gateway;
 use super::graphql::read_graphql;
 use super::rate_limits::FailureSource;
+use super::{Gateway, Peer};
 use crate::admission::{Environment, Observer, Refresh};
 use crate::bots::{Bot, BotFault};
-use crate::budget::Connection;
 use crate::claims::VerifiedToken;
 use crate::client_body::ClientBody;
 use crate::decision::{Caller, Denial, Permit};
@@ -33,6 +32,7 @@ use crate::upstream::ReadAhead;
 /// Keys, cache, revocations and clock of the process, for one request.
 pub(super) struct LiveEnvironment<'a> {
     gateway: &'a Gateway,
+    peer: &'a Peer,
     /// The client address, for its share of the requests that wait for keys.
     client: Option<IpAddr>,
     failures: FailureSource<'a>,
@@ -67,13 +67,15 @@ impl Waited {
 impl<'a> LiveEnvironment<'a> {
     pub(super) fn new(
         gateway: &'a Gateway,
+        peer: &'a Peer,
         client: Option<IpAddr>,
         failures: FailureSource<'a>,
         body: &'a mut ClientBody,
         patience: Duration,
         waited: &'a Waited,
     ) -> Self {
-        Self { gateway, client, failures, digest: None, body, patience, ahead: ReadAhead::default(), waited }
+        let (digest, ahead) = (None, ReadAhead::default());
+        Self { gateway, peer, client, failures, digest, body, patience, ahead, waited }
     }
 
     fn digest(&mut self, text: impl AsRef<[u8]>) -> TokenDigest {
@@ -110,6 +112,10 @@ impl Environment for LiveEnvironment<'_> {
         let digest = self.digest(text);
         self.gateway.admission.head.prepare(token);
         self.gateway.cache.insert(digest, token.clone(), generation);
+    }
+
+    async fn turn(&mut self) {
+        self.peer.named.first_turn(&self.peer.account).await;
     }
 
     async fn first_keys(&mut self, entry: usize) -> bool {
@@ -161,18 +167,14 @@ impl Environment for LiveEnvironment<'_> {
 /// Records in the exchange what admission finds out.
 pub(super) struct ExchangeObserver<'a> {
     exchange: &'a mut Exchange,
-    /// The connection, whose limits are relaxed once it has shown a verified token.
-    account: Option<&'a Connection>,
+    /// The peer, whose limits are relaxed once it has shown a verified token.
+    peer: Option<&'a Peer>,
     waited: &'a Waited,
 }
 
 impl<'a> ExchangeObserver<'a> {
-    pub(super) fn new(
-        exchange: &'a mut Exchange,
-        account: Option<&'a Connection>,
-        waited: &'a Waited,
-    ) -> Self {
-        Self { exchange, account, waited }
+    pub(super) fn new(exchange: &'a mut Exchange, peer: Option<&'a Peer>, waited: &'a Waited) -> Self {
+        Self { exchange, peer, waited }
     }
 }
 
@@ -191,8 +193,8 @@ impl Observer for ExchangeObserver<'_> {
     }
 
     fn caller(&mut self, caller: &Caller) {
-        match (caller, self.account) {
-            (Caller::Token(_) | Caller::DatahubSystem, Some(account)) => account.verified(),
+        match (caller, self.peer) {
+            (Caller::Token(_) | Caller::DatahubSystem, Some(peer)) => peer.verified(),
             (Caller::Token(_) | Caller::DatahubSystem | Caller::Anonymous | Caller::SessionCookie, _) => {}
         }
     }

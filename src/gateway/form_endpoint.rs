@@ -113,7 +113,9 @@ impl Gateway {
         let Received { exchange, head, body, .. } = received;
         let source = self.admission.head.source_ip(&head.headers, peer.address);
         exchange.set_source(source);
-        take_place(exchange, peer, source)?;
+        let place = take_place(exchange, peer, source);
+        peer.named.first_turn(&peer.account).await;
+        place?;
         let request_head = RequestHead {
             method: &head.method,
             target: &head.uri,

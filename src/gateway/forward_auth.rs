@@ -62,7 +62,9 @@ impl Gateway {
         let format =
             ResponseFormat { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };
         let mut received = Received { exchange, head, body, format };
-        match self.admit_original(&mut received, peer, original).await {
+        let admitted = self.admit_original(&mut received, peer, original).await;
+        peer.named.first_turn(&peer.account).await;
+        match admitted {
             Ok(headers) => {
                 let Received { exchange, head, body, .. } = received;
                 let close = self.discard_or_close(body, &head.headers, http2, peer);
@@ -124,8 +126,9 @@ impl Gateway {
         };
         let waited = Waited::default();
         let (failures, patience) = (FailureSource::via_forward_auth(source), self.unverified_timeout);
-        let mut environment = LiveEnvironment::new(self, Some(source), failures, body, patience, &waited);
-        let mut observer = ExchangeObserver::new(exchange, None, &waited);
+        let mut environment =
+            LiveEnvironment::new(self, peer, Some(source), failures, body, patience, &waited);
+        let mut observer = ExchangeObserver::new(exchange, Some(peer), &waited);
         let admitted = self.admission.admit(&request_head, &mut environment, &mut observer).await;
         let Admitted { facts, permit } = admitted.inspect_err(|_| exchange.waited(waited.total()))?;
         let mut headers = self

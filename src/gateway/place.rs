@@ -11,7 +11,7 @@ use crate::exchange::Exchange;
 /// proxy names.
 pub(super) fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> Result<(), Denial> {
     let client = source.filter(|_| source != peer.address);
-    match peer.account.request(client) {
+    match peer.account.request(client, &peer.named) {
         Ok(place) => {
             exchange.set_place(place);
             Ok(())

@@ -107,7 +107,7 @@ impl Gateway {
         let Received { exchange, body, .. } = received;
         let failures = FailureSource::of(peer, source);
         let mut environment =
-            LiveEnvironment::new(self, source, failures, body, self.unverified_timeout, waited);
+            LiveEnvironment::new(self, peer, source, failures, body, self.unverified_timeout, waited);
         let mut observer = ExchangeObserver::new(exchange, None, waited);
         let verified = self.admission.verify_presented(&request.token, &mut environment, &mut observer).await;
         let token = match verified {

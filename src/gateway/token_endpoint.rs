@@ -103,8 +103,8 @@ impl Gateway {
         let Received { exchange, body, .. } = received;
         let failures = FailureSource::of(peer, source);
         let mut environment =
-            LiveEnvironment::new(self, source, failures, body, self.unverified_timeout, waited);
-        let mut observer = ExchangeObserver::new(exchange, Some(&peer.account), waited);
+            LiveEnvironment::new(self, peer, source, failures, body, self.unverified_timeout, waited);
+        let mut observer = ExchangeObserver::new(exchange, Some(peer), waited);
         let token =
             self.admission.admit_subject(&request.subject, source, &mut environment, &mut observer).await;
         let token = token.map_err(|denial| match request.subject {

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -18,7 +18,7 @@ use super::heads::{Heads, ReadHead};
 use super::response;
 use super::settings::PIECE_BYTES;
 use super::streams::{Stream, Streams};
-use crate::budget::take_turns;
+use crate::budget::{take_named_turns, take_turns};
 use crate::client_body::{ClientBody, Http2Body};
 use crate::connection::context::WorkerState;
 use crate::connection::handler::Handler;
@@ -78,7 +78,9 @@ struct StreamTask {
 
 impl StreamTask {
     async fn run(mut self, request: StreamRequest) {
-        if let Err(error) = self.serve(request).await {
+        let peer = request.peer.clone();
+        let serving = pin!(self.serve(request));
+        if let Err(error) = take_named_turns(&peer.account, &peer.named, serving).await {
             tracing::debug!(%error, "a stream ended before its response");
         }
     }
