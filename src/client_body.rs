@@ -27,17 +27,28 @@ const TLS_BUFFERS: u64 = 128 * 1024;
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
     /// What is known about the client without reading what it has sent.
     fn presence(&self) -> Presence;
+
+    /// A copy of so many bytes that have arrived and were not read. `None` if it cannot tell what they mean.
+    fn peek(&self, bytes: usize) -> Option<Vec<u8>>;
 }
 
 impl Duplex for TcpStream {
     fn presence(&self) -> Presence {
         presence::presence(self)
     }
+
+    fn peek(&self, bytes: usize) -> Option<Vec<u8>> {
+        presence::peek(self, bytes)
+    }
 }
 
 impl Duplex for UnixStream {
     fn presence(&self) -> Presence {
         presence::presence(self)
+    }
+
+    fn peek(&self, bytes: usize) -> Option<Vec<u8>> {
+        presence::peek(self, bytes)
     }
 }
 
@@ -49,11 +60,20 @@ impl<T: Duplex> Duplex for TlsStream<T> {
             presence => presence,
         }
     }
+
+    /// They are encrypted.
+    fn peek(&self, _bytes: usize) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl<T: Duplex + ?Sized> Duplex for Box<T> {
     fn presence(&self) -> Presence {
         (**self).presence()
+    }
+
+    fn peek(&self, bytes: usize) -> Option<Vec<u8>> {
+        (**self).peek(bytes)
     }
 }
 
@@ -61,6 +81,10 @@ impl<T: Duplex + ?Sized> Duplex for Box<T> {
 impl Duplex for tokio::io::DuplexStream {
     fn presence(&self) -> Presence {
         Presence::Open
+    }
+
+    fn peek(&self, _bytes: usize) -> Option<Vec<u8>> {
+        None
     }
 }
 

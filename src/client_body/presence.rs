@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
+use rustix::net::{RecvFlags, recv};
 
 /// What the socket of a client says about the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub(super) fn presence(socket: impl AsFd) -> Presence {
         return ioctl_fionread(&socket).map_or(Presence::Open, Presence::Ending);
     }
     Presence::Open
+}
+
+/// A copy of so many bytes that have arrived and were not read; `None` if they have not. Does not wait.
+pub(super) fn peek(socket: impl AsFd, bytes: usize) -> Option<Vec<u8>> {
+    let mut copy = vec![0; bytes];
+    let (copied, _) = recv(&socket, copy.as_mut_slice(), RecvFlags::PEEK | RecvFlags::DONTWAIT).ok()?;
+    (copied == bytes).then_some(copy)
 }
 
 #[cfg(test)]
@@ -73,6 +81,9 @@ mod tests {
         assert_eq!(presence(&ours), Presence::Open);
         client.shutdown(Shutdown::Write).unwrap();
         eventually(&ours, Presence::Ending(5));
+        assert_eq!(peek(&ours, 5).unwrap(), b"12345");
+        assert_eq!(peek(&ours, 6), None);
+        assert_eq!(presence(&ours), Presence::Ending(5), "they are still unread");
     }
 
     #[test]

@@ -30,6 +30,9 @@ const BULK_BYTES: usize = 64 * 1024;
 /// How often the kernel is asked about a client whose body is not read.
 const PRESENCE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How much of a chunked body is searched for its end at most. The kernel usually holds far less of a connection.
+const MAX_SEARCHED: u64 = 1 << 20;
+
 /// RFC 9110 section 15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -51,6 +54,7 @@ impl SharedTransport {
             expects_continue: false,
             read_bytes: READ_BYTES,
             presence_checked: None,
+            has_arrived: false,
             outgoing: Outgoing::default(),
         })))
     }
@@ -62,6 +66,7 @@ impl SharedTransport {
         transport.is_chunked = framing == Framing::Chunked;
         transport.expects_continue = expects_continue && framing != Framing::None;
         transport.presence_checked = None;
+        transport.has_arrived = false;
         transport.number += 1;
         Http1Body { number: transport.number, transport: self.clone() }
     }
@@ -133,6 +138,8 @@ pub struct Transport {
     read_bytes: usize,
     /// When the kernel was last asked whether the client is still there, or when that was first needed.
     presence_checked: Option<Instant>,
+    /// Whether the client ended its sending side, and all of the body has arrived.
+    has_arrived: bool,
     outgoing: Outgoing,
 }
 
@@ -298,11 +305,22 @@ impl Transport {
             Presence::Open => false,
             Presence::Ending(arrived) => {
                 let unread = arrived.saturating_add(self.buffer.len() as u64);
-                // The length of a chunked body is known only at its end.
-                !self.is_chunked && self.body.left() > unread
+                self.body.left() > unread
+                    || (self.is_chunked && !self.has_arrived && self.ends_early(arrived))
             }
             Presence::Gone => true,
         }
+    }
+
+    /// Whether a chunked body has no end in what was read of it and what has `arrived`, after which nothing follows. Its
+    /// length is known only at its end.
+    fn ends_early(&mut self, arrived: u64) -> bool {
+        let arrived = usize::try_from(arrived).ok().filter(|arrived| *arrived as u64 <= MAX_SEARCHED);
+        let Some(arrived) = arrived.and_then(|arrived| self.stream.peek(arrived)) else { return false };
+        let mut body = self.body.clone();
+        self.has_arrived =
+            body.follow(&self.buffer).is_ok() && body.follow(&arrived).is_ok() && body.is_done();
+        !self.has_arrived
     }
 
     /// What has to be written.
@@ -325,3 +343,6 @@ impl Transport {
         &mut self.stream
     }
 }
+
+#[cfg(test)]
+mod tests;

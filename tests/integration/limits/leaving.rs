@@ -1,5 +1,6 @@
 //! When a client disconnects, its request to the backend ends at once.
 
+use std::future::pending;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use crate::support::DEADLINE;
-use crate::support::http2::Http2Client;
-use crate::support::issuer::Issuer;
+use crate::support::gateway::Setup;
+use crate::support::http2::{Http2Client, Http2Request, Http2Stub, StubOptions};
+use crate::support::issuer::{Issuer, JWKS};
 use crate::support::keys::rsa;
 use crate::support::stage::Stage;
 use crate::support::stub::{Gate, Next};
@@ -98,6 +100,42 @@ fn a_client_that_leaves_while_its_upload_is_stuck_is_noticed() {
     assert_eq!(record["complete"], false, "{record}");
     assert!(!gate.is_open(), "while the backend still does not read");
     gate.open();
+}
+
+/// The backend takes as much as a window of HTTP/2 has room for, and then nothing. The end of what the client sends has
+/// arrived behind the rest of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_ends_within_its_stuck_upload_is_noticed() {
+    let issuer = Issuer::of(rsa());
+    let chunks = format!("400\r\n{}\r\n", "x".repeat(0x400)).repeat(96);
+    for (path, framing, closes) in [
+        ("/length/ends", "Content-Length: 1000000", false),
+        ("/length/closes", "Content-Length: 1000000", true),
+        ("/chunks/ends", "Transfer-Encoding: chunked", false),
+        ("/chunks/closes", "Transfer-Encoding: chunked", true),
+    ] {
+        let stub = Http2Stub::start(StubOptions::default(), |request: Http2Request| async move {
+            let _unread = request;
+            pending::<()>().await;
+        });
+        let setup = Setup::run()
+            .env("AUTHENTICATION_PUBLIC_KEYS", format!("[{}]", issuer.url(JWKS)))
+            .env("METAGATE_UPSTREAM__URL", stub.url())
+            .env("METAGATE_UPSTREAM__PROTOCOL", "http2");
+        let gateway = setup.start();
+        gateway.wait_ready();
+        let token = bearer(&Token::bot());
+        let mut client = Client::connect(gateway.proxy);
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{framing}\r\n\r\n{chunks}"
+        ));
+        client.half_close();
+        let client = (!closes).then_some(client);
+        let record = gateway.audit_of(path);
+        assert_eq!(record["complete"], false, "{record}");
+        drop(client);
+    }
 }
 
 #[test]
