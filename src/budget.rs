@@ -15,8 +15,6 @@
 //! share when it is dropped. Nothing here depends on a protocol or closes a socket: a connection's own task drops it
 //! when [`Connection::close_requested`] resolves. [`Turns`] limits how much of the CPU a client gets.
 
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -27,6 +25,8 @@ use tokio::time::Instant;
 
 use crate::config;
 use crate::metrics::Metrics;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 mod client;
 mod connection;

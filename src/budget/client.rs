@@ -1,12 +1,12 @@
 //! Client addresses, and what each of them holds.
 
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 
 use super::lock;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a share belongs to: an IPv4 address, or the /64 network of an IPv6 address, because one customer has at least
 /// a /64 (RFC 6177).

@@ -1,6 +1,5 @@
 //! The account of one connection.
 
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 use super::Budget;
 use super::client::Client;
 use super::turns::Turns;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The totals are changed in steps of this size, so that small responses do not touch them.
 const STEP: usize = 16 * 1024;

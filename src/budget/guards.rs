@@ -1,6 +1,5 @@
 //! Guards for what a connection holds. Each returns its share when it is dropped.
 
-use crate::sync::atomic::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use super::client::{Client, ClientKey};
 use super::connection::Connection;
 use super::named_client::NamedClient;
 use super::{Among, Budget, Exhausted, lock};
+use crate::sync::atomic::Ordering;
 
 /// The memory of an idle connection: its task and its state. Measured: 8 KiB over HTTP/1 in the clear; the rest is for
 /// TLS and for the buffers of HTTP/2.

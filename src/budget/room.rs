@@ -1,12 +1,12 @@
 //! Makes room: which connections are closed when a limit is reached.
 
-use crate::sync::atomic::Ordering;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::client::Client;
 use super::connection::{Connection, Rank};
 use super::{Budget, Exhausted, Limits, RELIEF_INTERVAL, Registry, lock, millis};
+use crate::sync::atomic::Ordering;
 
 /// The connections of which some are closed.
 #[derive(Clone, Copy)]

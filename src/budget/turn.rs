@@ -1,6 +1,5 @@
 //! Runs a task only when it has its turn; see [`super::turns`].
 
-use crate::sync::atomic::{AtomicBool, Ordering};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::{Connection, Scheduling};
 use super::named_client::NamedClient;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Polls a task of a connection only in its turns, until the task or the connection has ended.
 pub fn take_turns<F: Future>(account: Arc<Connection>, task: F) -> impl Future<Output = ()> {

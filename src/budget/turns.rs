@@ -10,14 +10,14 @@
 //! Tasks of connections that have shown a verified token, or were asked to close, take no turns. Neither does the task of
 //! a trusted proxy's request that has shown one.
 
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use super::lock;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The most clients that have a turn in one round, so that a round stays short.
 const CLIENTS_IN_A_ROUND: usize = 16;

@@ -5,12 +5,13 @@
 //! free goes to a request of the same worker, because it cannot be moved to another. If requests of other workers wait,
 //! every [`TURN`]th is closed instead, and its place goes to the request that has waited longest in the process.
 
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// How long a request waits for a connection.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
