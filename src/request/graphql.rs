@@ -182,14 +182,14 @@ fn operations(request: &GraphqlRequest, visits: &mut Visits) -> Result<Vec<Graph
     if request.id.is_some() || request.document_id.is_some() || request.query_id.is_some() {
         return Err("graphql: a stored document, whose text is not here");
     }
+    let persisted = request.extensions.as_ref().and_then(|all| all.get("persistedQuery"));
+    if persisted.is_some_and(|hash| !hash.is_null()) {
+        // With a text too: graphql-java executes the document that it stored under the hash, whatever the text is.
+        return Err("graphql: a persisted query, whose text may not be here");
+    }
     let text = request.query.as_deref().unwrap_or_default();
     if text.is_empty() {
-        let persisted = request.extensions.as_ref().is_some_and(|all| all.get("persistedQuery").is_some());
-        return Err(if persisted {
-            "graphql: a persisted query, whose text is not here"
-        } else {
-            "graphql: there is no query"
-        });
+        return Err("graphql: there is no query");
     }
     document::operations(text, request.operation_name.as_deref(), visits)
 }

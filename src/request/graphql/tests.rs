@@ -159,6 +159,7 @@ fn ambiguous_body_is_unreadable() {
         r#"{"id": "x"}"#,
         r#"{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x"}}}"#,
         r#"{"query": "", "extensions": {"persistedQuery": {}}}"#,
+        r#"{"query": "{ a }", "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x"}}}"#,
         r#""{ a }""#,
         "{ a }",
         "query={ a }",
@@ -175,8 +176,7 @@ fn ambiguous_body_is_unreadable() {
     assert!(summary(&read("/", &[JSON], utf16))[0].starts_with("unreadable"));
     assert!(summary(&read("/", &[JSON], b"{\"query\": \"{ a\xff }\"}"))[0].starts_with("unreadable"));
     // Members that servers ignore may have any value.
-    let extra =
-        r#"{"query": "{ a }", "extra": 1, "extra": [[[]]], "extensions": {"tracing": true}, "id": null}"#;
+    let extra = r#"{"query": "{ a }", "extra": 1, "extra": [[[]]], "extensions": {"tracing": true, "persistedQuery": null}, "id": null}"#;
     assert_eq!(summary(&read("/", &[JSON], extra)), ["query a"]);
 }
 
