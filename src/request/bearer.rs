@@ -79,6 +79,12 @@ impl Credentials {
 }
 
 impl Credentials {
+    /// Whether the value of a field begins with the scheme `Basic`.
+    pub(super) fn are_basic(value: &[u8]) -> bool {
+        let scheme = value.trim_ascii_start().split(|octet| *octet == b' ').next();
+        scheme.is_some_and(|scheme| scheme.trim_ascii_end().eq_ignore_ascii_case(b"basic"))
+    }
+
     /// A token in a form, as the token endpoint reads one. It is in no field, and is never forwarded.
     pub fn in_form(text: &str) -> Self {
         if !is_token(text.as_bytes()) {

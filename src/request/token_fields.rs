@@ -182,7 +182,7 @@ impl TokenFields {
         }
         if self.accepts_system_credential
             && !self.has_authorization()
-            && headers.contains_key(AUTHORIZATION)
+            && headers.get_all(AUTHORIZATION).any(|value| Credentials::are_basic(value.as_bytes()))
             && let basic @ Credentials::Basic(_) = Credentials::read(headers)?
         {
             return if found.is_none() { Ok(basic) } else { Err(TWO_FIELDS) };

@@ -101,7 +101,13 @@ fn authorization_is_no_credential_unless_it_is_listed() {
     let basic = [("authorization", "Basic __datahub_system:x")];
     assert_eq!(read(&system, &basic), Err("Basic(BasicCredentials(..))".to_owned()));
     assert!(read(&system, &[basic[0], (IAP, "a.b.c")]).unwrap_err().contains("AmbiguousCredentials"));
-    assert_eq!(read(&system, &[("authorization", "Bearer a.b.c")]), Err("Missing".to_owned()));
+    for ignored in ["Bearer a.b.c", "Bearer a.b.c,d", ",", "Bearer \u{e9}", "Basicx"] {
+        assert_eq!(read(&system, &[("authorization", ignored)]), Err("Missing".to_owned()), "{ignored}");
+        assert_eq!(read(&system, &[("authorization", ignored), (IAP, "a.b.c")]), Ok("a.b.c".to_owned()));
+    }
+    let two = [("authorization", "Bearer a.b.c"), ("authorization", "Bearer a.b.c")];
+    assert_eq!(read(&system, &two), Err("Missing".to_owned()));
+    assert!(read(&system, &[two[0], basic[0]]).unwrap_err().contains("AmbiguousCredentials"));
 }
 
 #[test]
