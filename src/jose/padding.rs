@@ -26,9 +26,28 @@ const PADDED: GeneralPurpose = GeneralPurpose::new(
 /// RFC 7515 section 2. The decoder also refuses unused bits that are not zero (RFC 4648 section 3.5), so without padding
 /// each token has only one encoding.
 pub(super) fn decode(padding: Padding, part: &str) -> Result<Vec<u8>, JoseFault> {
+    let fault = JoseFault::Malformed("a part is not canonical base64url");
     let decoded = match padding {
         Padding::Refused => URL_SAFE_NO_PAD.decode(part),
+        // The decoder would accept one `=` of two.
+        Padding::Accepted if part.ends_with('=') && !part.len().is_multiple_of(4) => return Err(fault),
         Padding::Accepted => PADDED.decode(part),
     };
-    decoded.map_err(|_| JoseFault::Malformed("a part is not canonical base64url"))
+    decoded.map_err(|_| fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_complete_or_absent() {
+        for part in ["", "YQ", "YQ==", "YWI", "YWI=", "YWJj"] {
+            assert!(decode(Padding::Accepted, part).is_ok(), "{part}");
+        }
+        for part in ["YQ=", "YQ===", "YWI==", "YWJj=", "YWJj====", "YR==", "=", "===="] {
+            assert!(decode(Padding::Accepted, part).is_err(), "{part}");
+        }
+        assert!(decode(Padding::Refused, "YQ==").is_err());
+    }
 }
