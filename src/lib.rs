@@ -124,5 +124,10 @@ mod telemetry;
 #[cfg(feature = "server")]
 pub mod command;
 
+/// The admission of a configuration: with [`admission::Snapshot`], the decisions of the proxy without a socket. For tests
+/// (`tests/oracle`) and tools.
+#[cfg(feature = "server")]
+pub use gateway::admission as admission_of;
+
 #[cfg(test)]
 mod test_support;
