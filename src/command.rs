@@ -22,6 +22,7 @@ mod config_command;
 mod demo;
 mod explain;
 mod health;
+mod http_client;
 mod input;
 mod issuer;
 mod key_file;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
+use super::http_client::client_builder;
 use super::{ConfigArguments, Failure, runtime};
 use crate::config::{self, Flags, Sources, redacted};
 use crate::tls;
@@ -95,11 +96,7 @@ pub(super) async fn running_version(listener: SocketAddr) -> Option<String> {
 }
 
 async fn ask(url: Url) -> Result<(bool, String), reqwest::Error> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()?;
+    let client = client_builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
     let response = client.get(url).send().await?;
     let good = response.status().is_success();
     Ok((good, response.text().await?))

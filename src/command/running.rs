@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::health::{Listener, listener_url};
+use super::http_client::client_builder;
 use super::{ConfigArguments, Failure, runtime};
 use crate::loopback::is_on_this_machine;
 use crate::tls;
@@ -52,11 +53,7 @@ pub(super) fn unexpected(url: &Url, status: StatusCode, response: &Value) -> Fai
 }
 
 async fn send(url: Url, ask: &Ask) -> Result<(StatusCode, String), reqwest::Error> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()?;
+    let client = client_builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
     let request = match ask {
         Ask::Get => client.get(url),
         Ask::Post(None) => client.post(url),

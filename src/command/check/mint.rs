@@ -9,6 +9,7 @@ use url::Url;
 
 use super::backend::Asking;
 use crate::backend::TokenFormat;
+use crate::command::http_client::client_builder;
 use crate::command::running::cause;
 use crate::config::{Finding, FindingId, Loaded};
 use crate::gateway::system_clock;
@@ -197,8 +198,7 @@ async fn key_ids(url: Url) -> Result<BTreeSet<String>, String> {
 
 /// The document at a URL.
 pub(super) async fn fetch_key_set(url: Url) -> Result<Vec<u8>, String> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
+    let client = client_builder()
         .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()

@@ -209,6 +209,12 @@ fn health_command_probes_the_health_listener() {
     // The readiness probe is meant if there is no path.
     assert_eq!(command(&["health", "--url", &format!("http://{address}")]).code, Some(0));
     assert_eq!(Setup::command(&["health"]).env("METAGATE_HEALTH__LISTEN", &address).finish().code, Some(0));
+    // An image without a CA bundle.
+    let without_authorities = Setup::command(&["health", "--url", &url])
+        .env("SSL_CERT_FILE", "/nonexistent/file")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .finish();
+    assert_eq!(without_authorities.code, Some(0), "{}", without_authorities.stderr);
     stage.gateway.terminate();
     stage.gateway.wait_exit();
     assert_eq!(command(&["health", "--url", &url]).code, Some(1));
