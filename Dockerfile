@@ -4,7 +4,7 @@
 #   docker build -t metagate .
 # With provenance labels:
 #   docker build -t metagate \
-#     --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" \
+#     --build-arg VERSION=0.2.0 --build-arg REVISION="$(git rev-parse HEAD)" \
 #     --label org.opencontainers.image.created="$(date -u +%FT%TZ)" .
 
 # glibc rather than musl: the proxy allocates on several threads at once, which is where musl's
