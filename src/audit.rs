@@ -7,7 +7,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,8 @@ pub use terminal::TerminalLines;
 
 use buffer::{Buffers, Taken};
 
+/// At the end, the rest is given up if the output takes nothing for this long.
+const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 /// How long lines are collected before a write: at most 50 wake-ups a second, and none if there is nothing to write.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -96,14 +99,21 @@ struct Shared {
     /// Whether the writing thread was woken for lines that it has not taken yet.
     is_woken: AtomicBool,
     is_closed: AtomicBool,
+    /// How many writes have ended.
+    writes: AtomicU64,
+    /// How many lines the writing thread has taken and not written yet.
+    taken: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
-/// Owns the writing thread. Dropping it writes what is left and joins the thread.
+/// Owns the writing thread. Dropping it writes what is left. It gives up if the output takes nothing for two seconds, so
+/// that the process ends also if nobody reads its standard output.
 #[derive(Debug)]
 pub struct AuditWriter {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// Disconnected once the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl AuditTrail {
@@ -116,12 +126,18 @@ impl AuditTrail {
             buffers: Buffers::default(),
             is_woken: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            writes: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             metrics,
         });
         let writing = shared.clone();
-        let thread = thread::Builder::new().name("audit".into()).spawn(move || writing.write_all_to(out))?;
+        let (ending, ended) = channel();
+        let thread = thread::Builder::new().name("audit".into()).spawn(move || {
+            let _ending: Sender<()> = ending;
+            writing.write_all_to(out);
+        })?;
         let trail = Self { shared: shared.clone(), writer: thread.thread().clone() };
-        Ok((trail, AuditWriter { shared, thread: Some(thread) }))
+        Ok((trail, AuditWriter { shared, thread: Some(thread), ended }))
     }
 
     /// Adds one record.
@@ -167,6 +183,7 @@ impl Shared {
             let is_closed = self.is_closed();
             self.is_woken.store(false, Ordering::Release);
             self.buffers.take(&mut taken);
+            self.taken.store(taken.lines(), Ordering::Relaxed);
             taken.write(|lines| self.write(&mut out, lines));
             // Each write has reported its own failure.
             let _ = out.flush();
@@ -178,9 +195,12 @@ impl Shared {
     }
 
     fn write(&self, out: &mut impl Write, lines: &[u8]) {
+        let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
         if out.write_all(lines).and_then(|()| out.flush()).is_err() {
-            self.metrics.audit_dropped.inc_by(lines.iter().filter(|byte| **byte == b'\n').count() as u64);
+            self.metrics.audit_dropped.inc_by(count);
         }
+        self.taken.fetch_sub(count, Ordering::Relaxed);
+        self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_closed(&self) -> bool {
@@ -193,8 +213,33 @@ impl Drop for AuditWriter {
         self.shared.is_closed.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // The panic hook has reported a panic of the writer.
-            let _ = thread.join();
+            if self.ends() {
+                // The panic hook has reported a panic of the writer.
+                let _ = thread.join();
+            } else {
+                let lost = self.shared.taken.load(Ordering::Relaxed) + self.shared.buffers.lines();
+                tracing::error!(
+                    lost,
+                    "the last audit records are lost: their output takes nothing, and the process ends"
+                );
+            }
+        }
+    }
+}
+
+impl AuditWriter {
+    /// Waits for the thread to end, as long as it can write.
+    fn ends(&self) -> bool {
+        loop {
+            let before = self.shared.writes.load(Ordering::Relaxed);
+            match self.ended.recv_timeout(PATIENCE_AT_END) {
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.shared.writes.load(Ordering::Relaxed) == before {
+                        return false;
+                    }
+                }
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
+            }
         }
     }
 }

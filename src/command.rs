@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Flags, Loaded, Sources};
 use crate::printable;
+use crate::telemetry;
 
 /// `println!` that does not panic if the reader has closed the pipe.
 macro_rules! say {
@@ -163,6 +164,8 @@ pub fn main() -> ExitCode {
             write_out(&String::from_utf8_lossy(&script))
         }
     };
+    // Before an error is printed, because the log does not go through the lock of standard error.
+    telemetry::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(errors)) => {

@@ -100,6 +100,8 @@ metrics! {
     pub audit_dropped: Counter, "Audit records that were dropped, because standard output was too slow or failed, or the clock is wrong";
     spans: Family<ResultLabel, Counter>,
         "Spans of requests that were recorded, by result: exported, rejected by the collector, failed, or queue_full";
+    // Updated when the metrics are read.
+    log_dropped: Counter, "Lines of the log that were dropped, because standard error was too slow or failed";
     pub panics: Counter, "Panics that ended one connection";
     build_info: Family<BuildLabels, Gauge>, "The version that runs";
 }
@@ -295,6 +297,11 @@ impl Metrics {
         let counter = self.worker_busy.get_or_create(&label);
         counter.inner().store(busy.as_secs_f64().to_bits(), Ordering::Relaxed);
         self.worker_tasks.get_or_create(&label).set(i64::try_from(tasks).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how many lines of the log were dropped.
+    pub fn log_dropped(&self, lines: u64) {
+        self.log_dropped.inner().store(lines, Ordering::Relaxed);
     }
 
     /// The exposition.

@@ -145,12 +145,19 @@ pub struct Process {
     runtimes: Vec<RuntimeMetrics>,
     history: History,
     tokens: Arc<TokensInUse>,
+    log_dropped: Option<LogDropped>,
     /// Wakes when `POST /quit` asks for the end.
     quit: Notify,
 }
 
 impl Process {
-    fn new(shared: &SharedState, workers: &Workers, budget: Arc<Budget>, first: Arc<Generation>) -> Self {
+    fn new(
+        shared: &SharedState,
+        workers: &Workers,
+        budget: Arc<Budget>,
+        first: Arc<Generation>,
+        log_dropped: Option<LogDropped>,
+    ) -> Self {
         Self {
             metrics: shared.metrics.clone(),
             runtimes: workers.runtimes(),
@@ -161,6 +168,7 @@ impl Process {
             draining: AtomicBool::new(false),
             started: SystemTime::now(),
             last_reload: Mutex::default(),
+            log_dropped,
             quit: Notify::new(),
         }
     }
@@ -186,6 +194,9 @@ impl Process {
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.requests_in_flight.set(count(self.budget.requests()));
         self.metrics.memory_held.set(count(self.budget.memory()));
+        if let Some(dropped) = &self.log_dropped {
+            self.metrics.log_dropped(dropped());
+        }
         for (number, runtime) in self.runtimes.iter().enumerate() {
             self.metrics.worker(number, runtime.worker_total_busy_duration(0), runtime.num_alive_tasks());
         }
@@ -223,7 +234,12 @@ pub struct RunOptions {
     pub notifier: Notifier,
     /// Changes the level of the log.
     pub log_level: Option<LogLevel>,
+    /// How many lines of the log were dropped.
+    pub log_dropped: Option<LogDropped>,
 }
+
+/// Returns how many lines of the log were dropped so far.
+pub type LogDropped = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Runs the proxy until `shutdown` resolves and everything has drained. Audit records are written to `audit_out`;
 /// `clock` returns the time at which tokens are verified.
@@ -249,7 +265,7 @@ pub async fn run(
     let workers = Workers::start(&shared.slots, &shared.policy_number, &metrics, &budget)?;
     first.enter(None, &shared);
     metrics.config_is_good(true);
-    let process = Arc::new(Process::new(&shared, &workers, budget, first));
+    let process = Arc::new(Process::new(&shared, &workers, budget, first, options.log_dropped));
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (reload_sender, reload_requests) = mpsc::channel(16);

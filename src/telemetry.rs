@@ -1,7 +1,10 @@
 //! Logs diagnostics to standard error. Standard output is only for audit records.
+//!
+//! Nobody waits for standard error: lines are queued, one thread writes them, and those that do not fit are dropped and
+//! counted (`queue`).
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -9,47 +12,75 @@ use tracing_subscriber::reload::Handle;
 
 use crate::config::{Log, LogFormat};
 
+mod queue;
+
+pub use queue::LogQueue;
+
+/// The queue of the process's log, for the end of the process.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
 /// The log of the process. Its level can be changed. A clone is another handle to the same log.
 #[derive(Clone)]
 pub struct Telemetry {
     reload: Arc<dyn Fn(EnvFilter) + Send + Sync>,
     /// The level in force, as in `log.level`.
     level: Arc<Mutex<Box<str>>>,
+    queue: LogQueue,
+}
+
+/// Why logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("log.level: {0}")]
+    Level(#[from] ParseError),
+    #[error("cannot start the log: {0}")]
+    Start(#[from] io::Error),
 }
 
 /// Starts logging for the whole process. A second call changes nothing.
-pub fn start(log: &Log) -> Result<Telemetry, ParseError> {
+///
+/// # Errors
+/// The level is not one, or the thread that writes the log cannot be started.
+pub fn start(log: &Log) -> Result<Telemetry, LogError> {
     let filter = EnvFilter::builder().parse(&log.level)?;
-    // An error of standard error would be reported to standard error with `eprintln!`, which panics: a log on a full disk,
-    // or a pipe that nobody reads, would end the process.
+    let queue = QUEUE.get().cloned().map_or_else(LogQueue::start, Ok)?;
+    let queue = QUEUE.get_or_init(|| queue);
     let builder = tracing_subscriber::fmt()
         .log_internal_errors(false)
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(queue.clone())
         .with_target(false);
     // `Err` if a subscriber is already installed: tests start several servers.
-    Ok(match log.format {
+    let telemetry = match log.format {
         LogFormat::Json => {
             let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
             let builder = builder.with_filter_reloading();
             let handle = builder.reload_handle();
             let _ = builder.try_init();
-            Telemetry::of(handle, log)
+            Telemetry::of(handle, log, queue)
         }
         LogFormat::Text => {
             let builder = builder.with_ansi(wants_colour()).with_filter_reloading();
             let handle = builder.reload_handle();
             let _ = builder.try_init();
-            Telemetry::of(handle, log)
+            Telemetry::of(handle, log, queue)
         }
-    })
+    };
+    Ok(telemetry)
+}
+
+/// Waits until the log is written, at most for a second. Call it before the process ends.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush();
+    }
 }
 
 impl Telemetry {
-    fn of<S: 'static>(handle: Handle<EnvFilter, S>, log: &Log) -> Self {
+    fn of<S: 'static>(handle: Handle<EnvFilter, S>, log: &Log, queue: &LogQueue) -> Self {
         // `Err` if the subscriber is gone, and with it the log.
         let reload = Arc::new(move |filter| drop(handle.reload(filter)));
-        Self { reload, level: Arc::new(Mutex::new(log.level.clone())) }
+        Self { reload, level: Arc::new(Mutex::new(log.level.clone())), queue: queue.clone() }
     }
 
     /// Changes the level, in the form of `log.level`.
@@ -59,6 +90,11 @@ impl Telemetry {
             (self.reload)(filter);
             *self.level.lock().unwrap_or_else(PoisonError::into_inner) = level.into();
         }
+    }
+
+    /// The lines that wait to be written.
+    pub fn queue(&self) -> &LogQueue {
+        &self.queue
     }
 
     /// The level in force.

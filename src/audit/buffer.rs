@@ -75,6 +75,11 @@ impl Buffers {
         true
     }
 
+    /// How many lines wait.
+    pub(super) fn lines(&self) -> u64 {
+        self.shards.all().map(|buffer| lock(buffer).lines.added.len() as u64).sum()
+    }
+
     /// Takes all lines, and leaves the buffers of `taken`, which are empty, in their place.
     pub(super) fn take(&self, taken: &mut Taken) {
         // All are locked first. Otherwise a line could be taken without one that was added before it.
@@ -101,6 +106,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
+    /// How many lines were taken.
+    pub(super) fn lines(&self) -> u64 {
+        self.buffers.iter().map(|lines| lines.added.len() as u64).sum()
+    }
+
     /// Passes whole lines to `write`, in the order in which their requests ended.
     pub(super) fn write(&mut self, mut write: impl FnMut(&[u8])) {
         let Self { buffers, merged } = self;

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct AuditFile {
     path: PathBuf,
     file: File,
+    /// Whether a line was written only in part, because the disk was full.
+    is_torn: bool,
     reopen: Reopen,
 }
 
@@ -29,7 +31,7 @@ impl Reopen {
 impl AuditFile {
     /// Opens the file, or creates it so that only its owner and group can read it: it names people.
     pub fn open(path: &Path, reopen: Reopen) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: appending(path)?, reopen })
+        Ok(Self { path: path.to_owned(), file: appending(path)?, is_torn: false, reopen })
     }
 
     fn reopen_if_requested(&mut self) {
@@ -38,7 +40,7 @@ impl AuditFile {
         }
         match appending(&self.path) {
             Ok(file) => {
-                self.file = file;
+                (self.file, self.is_torn) = (file, false);
                 tracing::info!(file = %self.path.display(), "the audit file was opened again");
             }
             // The records still go to the file that was renamed, so none is lost.
@@ -55,13 +57,29 @@ fn appending(path: &Path) -> io::Result<File> {
 
 impl Write for AuditFile {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.file.write(lines)
+        let written = self.file.write(lines)?;
+        if let Some(last) = lines.get(..written).and_then(<[u8]>::last) {
+            self.is_torn = *last != b'\n';
+        }
+        Ok(written)
     }
 
-    /// Whole lines: all of them go to the same file.
-    fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Whole lines: all of them go to the same file. They begin a line of their own, also after a write that failed in
+    /// the middle of one.
+    fn write_all(&mut self, mut lines: &[u8]) -> io::Result<()> {
         self.reopen_if_requested();
-        self.file.write_all(lines)
+        if self.is_torn {
+            self.write(b"\n")?;
+        }
+        while !lines.is_empty() {
+            match self.write(lines) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => lines = lines.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -102,5 +120,18 @@ mod tests {
         fs::create_dir(&path).unwrap();
         reopen.request();
         assert!(file.write_all(b"d\n").is_ok());
+    }
+
+    /// As on a disk that was full for a while.
+    #[test]
+    fn a_torn_line_gets_an_end_before_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        let mut file = AuditFile::open(&path, Reopen::default()).unwrap();
+        file.write_all(b"{\"a\":1}\n").unwrap();
+        assert_eq!(file.write(b"{\"tor").unwrap(), 5);
+        file.write_all(b"{\"b\":2}\n{\"c\":3}\n").unwrap();
+        let written = fs::read_to_string(&path).unwrap();
+        assert_eq!(written, "{\"a\":1}\n{\"tor\n{\"b\":2}\n{\"c\":3}\n");
     }
 }

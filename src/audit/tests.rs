@@ -262,3 +262,23 @@ fn a_writer_that_hangs_loses_lines_but_does_not_block_or_grow_memory() {
     drop(writer);
     assert_eq!(dropped, 4, "eight lines of a megabyte fit");
 }
+
+#[test]
+fn a_writer_that_hangs_does_not_keep_the_process_from_ending() {
+    /// Takes nothing, for ever.
+    struct Stuck(mpsc::Receiver<()>);
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (release, released) = mpsc::channel::<()>();
+    let (trail, writer, _) = start(Stuck(released));
+    trail.add(&record("/a"));
+    drop(writer);
+    drop(release);
+}

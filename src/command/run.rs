@@ -10,7 +10,9 @@ use super::{Failure, RunArguments, runtime};
 use crate::audit::{AuditFile, Reopen, TerminalLines};
 use crate::config::{self, ConfigErrors, Loaded};
 use crate::gateway::system_clock;
-use crate::server::{self, Inherited, Listeners, LogLevel, Notifier, Reload, RunOptions, tls_files};
+use crate::server::{
+    self, Inherited, Listeners, LogDropped, LogLevel, Notifier, Reload, RunOptions, tls_files,
+};
 use crate::telemetry;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
@@ -24,6 +26,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let inherited = Inherited::take_all(sources.variable("LISTEN_FDNAMES").unwrap_or_default())?;
     let listeners = Listeners::bind(&loaded.config, inherited)?;
     let notifier = Notifier::new(sources.variable("NOTIFY_SOCKET").map(OsStr::new));
+    let log_queue = telemetry.queue().clone();
     runtime()?.block_on(async {
         let shutdown = ended()?;
         let log = telemetry.clone();
@@ -35,7 +38,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         let audit_file = Reopen::default();
         let audit = audit_output(loaded.config.audit.file.as_deref(), &audit_file)?;
         let reload = Some(Reload { sources, on_applied, audit_file });
-        let options = RunOptions { reload, notifier, log_level: Some(log_level) };
+        let log_dropped: LogDropped = Box::new(move || log_queue.dropped());
+        let options =
+            RunOptions { reload, notifier, log_level: Some(log_level), log_dropped: Some(log_dropped) };
         server::run(loaded, options, listeners, audit, system_clock, shutdown).await?;
         Ok(())
     })
@@ -71,6 +76,7 @@ pub(super) fn ended() -> io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
             tracing::warn!("second signal: exiting immediately");
+            telemetry::flush();
             std::process::exit(1);
         });
     })
