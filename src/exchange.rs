@@ -30,6 +30,7 @@ use crate::decision::{Caller, Denial, Permit, Route};
 use crate::message::Fields;
 use crate::message::field_name::USER_AGENT;
 use crate::metrics::{Metrics, RequestLabels};
+use crate::panics;
 use crate::refusals::Refusals;
 use crate::spans::{RequestTrace, Tracer};
 use crate::tokens_in_use::TokensInUse;
@@ -299,6 +300,9 @@ struct Summary<'a> {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.in_flight = None;
+        if let Some(panicked) = panics::ending() {
+            (self.ended, self.complete) = (Some(panicked.into()), false);
+        }
         let duration = self.started.elapsed();
         let trace = self.trace.take();
         let summary = self.summary();

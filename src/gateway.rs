@@ -34,6 +34,7 @@ use crate::message::field_name::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, X_REQUES
 use crate::message::{Fields, Head, Request, Response};
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{from_http2, remove_connection_fields, set_upgrade, understands_trailers};
+use crate::panics;
 use crate::request::{ForwardAuthDialect, PrefixedRedirect, TokenFields};
 use crate::resource_metadata::ResourceMetadata;
 use crate::respond::{self, ObservedBody, ResponseFormat};
@@ -189,6 +190,7 @@ impl Gateway {
             self.request_id(&head.headers),
         );
         exchange.set_protocol(head.version, peer.tls);
+        panics::is_about(exchange.request_id());
         Received { exchange, head, body, format }
     }
 

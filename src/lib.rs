@@ -62,6 +62,8 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
+mod panics;
+#[cfg(feature = "server")]
 mod history;
 #[cfg(feature = "server")]
 mod budget;

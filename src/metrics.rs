@@ -102,7 +102,7 @@ metrics! {
         "Spans of requests that were recorded, by result: exported, rejected by the collector, failed, or queue_full";
     // Updated when the metrics are read.
     log_dropped: Counter, "Lines of the log that were dropped, because standard error was too slow or failed";
-    pub panics: Counter, "Panics that ended one connection";
+    pub panics: Counter, "Panics, each of which ended one connection, one stream of a connection or one fetch of keys";
     build_info: Family<BuildLabels, Gauge>, "The version that runs";
 }
 

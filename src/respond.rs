@@ -1,7 +1,8 @@
 //! Builds responses: metagate's own, and the backend's relayed ones.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::message::field_name::{
 };
 use crate::message::{Fields, Response};
 use crate::outbound_head::remove_connection_fields;
+use crate::panics::{WorkedOn, WorkingOn};
 use crate::request::METHODS;
 use crate::upstream::{Ending, ResponseBody, SwitchedStream, Tunnel};
 
@@ -55,7 +57,15 @@ impl Switched {
     ) {
         let client = SwitchedStream::new(early, client);
         let Self { tunnel, mut exchange } = self;
-        let ending = tunnel.run(client, stall, drain, |bytes| exchange.sent(bytes)).await;
+        let mut request = WorkedOn::request(exchange.request_id());
+        let ending = {
+            let mut running = pin!(tunnel.run(client, stall, drain, |bytes| exchange.sent(bytes)));
+            let poll = |cx: &mut Context<'_>| {
+                let _working = WorkingOn::begin(&mut request);
+                running.as_mut().poll(cx)
+            };
+            poll_fn(poll).await
+        };
         tracing::debug!(?ending, "a tunnel ended");
         match ending {
             Ending::Complete => exchange.completed(),
@@ -272,7 +282,13 @@ impl Body for ObservedBody {
         let this = self.get_mut();
         let mut frame = match &mut this.content {
             Content::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
-            Content::Backend(body) => Pin::new(&mut **body).poll_frame(cx),
+            Content::Backend(body) => {
+                let exchange = this.exchange.as_ref();
+                let mut request =
+                    exchange.map_or(WorkedOn::NOTHING, |exchange| WorkedOn::request(exchange.request_id()));
+                let _working = WorkingOn::begin(&mut request);
+                Pin::new(&mut **body).poll_frame(cx)
+            }
             Content::Tunnel(_) => Poll::Ready(None),
         };
         match &mut frame {

@@ -11,12 +11,13 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::reload::Handle;
 
 use crate::config::{Log, LogFormat};
+use crate::panics;
 
 mod queue;
 
 pub use queue::LogQueue;
 
-/// The queue of the process's log, for the end of the process.
+/// The queue of the process's log, for the panic hook.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
 /// The log of the process. Its level can be changed. A clone is another handle to the same log.
@@ -37,7 +38,7 @@ pub enum LogError {
     Start(#[from] io::Error),
 }
 
-/// Starts logging for the whole process. A second call changes nothing.
+/// Starts logging for the whole process, panics included. A second call changes nothing.
 ///
 /// # Errors
 /// The level is not one, or the thread that writes the log cannot be started.
@@ -66,6 +67,7 @@ pub fn start(log: &Log) -> Result<Telemetry, LogError> {
             Telemetry::of(handle, log, queue)
         }
     };
+    panics::log_all(flush);
     Ok(telemetry)
 }
 
@@ -108,3 +110,6 @@ fn wants_colour() -> bool {
     use io::IsTerminal as _;
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::client_body::ClientBody;
 use crate::connection::WorkerState;
 use crate::gateway::Peer;
 use crate::message::{Request, Response};
+use crate::panics::{WorkedOn, WorkingOn};
 use crate::respond::ObservedBody;
 
 /// How many unused futures a worker keeps.
@@ -30,6 +31,8 @@ thread_local! {
 pub(super) struct Handler {
     serving: Pin<Box<dyn Future<Output = Infallible> + Send>>,
     slot: Slot,
+    /// The request, for the log.
+    worked_on: WorkedOn,
 }
 
 /// A request on its way in.
@@ -58,7 +61,7 @@ impl Handler {
     ) -> Self {
         let handler = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             let slot = Slot::default();
-            Self { serving: Box::pin(serve(slot.clone())), slot }
+            Self { serving: Box::pin(serve(slot.clone())), slot, worked_on: WorkedOn::NOTHING }
         });
         handler.slot.lock().job = Some(Job { worker_state, peer, request });
         handler
@@ -66,12 +69,16 @@ impl Handler {
 
     /// Ready with the response. Then call [`Self::end`].
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<ObservedBody>> {
-        let Poll::Pending = self.serving.as_mut().poll(cx);
+        {
+            let _working = WorkingOn::begin(&mut self.worked_on);
+            let Poll::Pending = self.serving.as_mut().poll(cx);
+        }
         self.slot.lock().response.take().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Keeps the future for another request.
-    pub(super) fn end(self) {
+    pub(super) fn end(mut self) {
+        self.worked_on = WorkedOn::NOTHING;
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < MAX_SPARE {
                 spare.push(self);

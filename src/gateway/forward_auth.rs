@@ -20,6 +20,7 @@ use crate::message::field_name::{
     AUTHORIZATION, HOST, X_ENVOY_AUTH_HEADERS_TO_REMOVE, X_FORWARDED_FOR, X_METAGATE_REFUSAL,
 };
 use crate::message::{Fields, Request, Response};
+use crate::panics;
 use crate::request::{FaultPlace, ForwardAuthDialect, OriginalRequest, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
 
@@ -56,6 +57,7 @@ impl Gateway {
         };
         let recorder = self.recorder.clone();
         let mut exchange = Exchange::begin(recorder, method, target, &head.headers, peer.address, id);
+        panics::is_about(exchange.request_id());
         exchange.via_forward_auth();
         exchange.set_protocol(head.version, peer.tls);
         // Never as gRPC: gRPC errors have status 200, which would permit the request.
