@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::claims::VerifiedToken;
 use crate::metrics::Metrics;
+use crate::signals::SignalSet;
 
 mod buffer;
 mod file;
@@ -56,6 +57,7 @@ pub struct AuditRecord<'r> {
     /// Only if the token endpoint issued a token.
     pub issued_token_fingerprint: Option<&'r str>,
     pub client: Option<&'r str>,
+    pub signals: SignalSet,
     /// Absent if the client has none, on a Unix socket.
     pub source_address: Option<IpAddr>,
     pub duration: Duration,

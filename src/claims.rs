@@ -22,6 +22,7 @@ mod path;
 mod roles;
 mod rules;
 mod scopes;
+mod sightings;
 mod times;
 mod weight;
 
@@ -37,6 +38,7 @@ pub use mapping::{MappedUser, Mapping};
 pub use path::ClaimPath;
 pub use roles::{RolesClaim, RolesForm};
 pub use rules::{ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
+pub use sightings::Sightings;
 
 use derived::Derived;
 use field_values::FieldValues;
@@ -72,6 +74,7 @@ pub struct VerifiedToken {
     mapping: Mapping,
     derived: Option<Box<Derived>>,
     field_values: FieldValues,
+    sightings: Sightings,
 }
 
 impl VerifiedToken {
@@ -254,6 +257,7 @@ pub fn validate(
         mapping: Mapping::None,
         derived: None,
         field_values: FieldValues::default(),
+        sightings: Sightings::default(),
     })
 }
 

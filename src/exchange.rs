@@ -12,6 +12,7 @@ mod ending;
 mod recording;
 mod remember;
 mod trace;
+mod signalled;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -33,6 +34,7 @@ use crate::metrics::{Metrics, RequestLabels};
 use crate::panics;
 use crate::refusals::Refusals;
 use crate::spans::{RequestTrace, Tracer};
+use crate::signals::Signals;
 use crate::tokens_in_use::TokensInUse;
 use crate::trace_context::{TraceContext, TraceId};
 use crate::upstream::RequestProgress;
@@ -52,6 +54,8 @@ pub struct Recorder {
     pub tokens: Arc<TokensInUse>,
     /// Records spans, if they are sent anywhere.
     pub tracer: Option<Tracer>,
+    /// What is known for signals; `None` if `audit.signals` is off.
+    pub signals: Option<Arc<Signals>>,
     /// The names of the rules, in their order.
     pub rules: Vec<Box<str>>,
     /// The names of the issuer entries, in their order.
@@ -307,7 +311,8 @@ impl Drop for Exchange {
         let trace = self.trace.take();
         let summary = self.summary();
         self.remember(&summary);
-        self.record(&summary, duration);
+        let signals = self.signals(&summary);
+        self.record(&summary, signals, duration);
         if let Some(trace) = trace {
             self.trace(*trace, &summary, duration);
         }

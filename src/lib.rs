@@ -60,6 +60,8 @@ pub mod config;
 
 // Instruments and adapters.
 #[cfg(feature = "server")]
+mod signals;
+#[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
 mod panics;

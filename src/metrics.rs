@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::signals::Signal;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
@@ -26,7 +27,7 @@ use definition::metrics;
 use histogram::Histogram;
 use labels::{
     AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, LimitLabel, NoLabels,
-    ResultLabel, RevocationSourceLabel, SkippedLabels, SourceLabel, WorkerLabel,
+    ResultLabel, RevocationSourceLabel, SignalLabel, SkippedLabels, SourceLabel, WorkerLabel,
 };
 
 pub use definition::Definition;
@@ -69,6 +70,8 @@ metrics! {
     token_cache: NumberedFamily<ResultLabel, 2>, "Look-ups in the cache of verified tokens by result";
     rate_limited: NumberedFamily<LimitLabel, 2>,
         "Requests over a rate limit, by the limit: failures or principal. Report mode lets them through";
+    signals: Family<SignalLabel, Counter>,
+        "What was unusual about requests of programs, or about the refusals of a client network";
     revocations: Family<KindLabel, Gauge>, "Entries of the revocation list by kind";
     revocations_in_force: Family<RevocationSourceLabel, Gauge>,
         "1 while the list in force is the one of this source, 0 while that is refused or cannot be reached";
@@ -192,6 +195,11 @@ impl Metrics {
     /// Counts one request over a rate limit: `failures` or `principal`.
     pub fn rate_limited(&self, limit: &'static str) {
         self.rate_limited.inc(usize::from(limit != "failures"), || LimitLabel { limit });
+    }
+
+    /// Counts one signal.
+    pub fn signal(&self, signal: Signal) {
+        self.signals.get_or_create(&SignalLabel { signal: signal.as_str() }).inc();
     }
 
     /// Sets the number of entries of one kind in the revocation list.

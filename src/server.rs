@@ -38,6 +38,7 @@ use crate::jwks::KeysError;
 use crate::metrics::{ExpositionFormat, Metrics};
 use crate::refusals::Refusals;
 use crate::revocation_list::ListsError;
+use crate::signals::Signals;
 use crate::tls::{self, TlsError};
 use crate::tokens_in_use::TokensInUse;
 
@@ -145,6 +146,7 @@ pub struct Process {
     runtimes: Vec<RuntimeMetrics>,
     history: History,
     tokens: Arc<TokensInUse>,
+    signals: Arc<Signals>,
     log_dropped: Option<LogDropped>,
     /// Wakes when `POST /quit` asks for the end.
     quit: Notify,
@@ -163,6 +165,7 @@ impl Process {
             runtimes: workers.runtimes(),
             history: History::default(),
             tokens: shared.tokens.clone(),
+            signals: shared.signals.clone(),
             budget,
             current: ArcSwap::new(first),
             draining: AtomicBool::new(false),

@@ -62,9 +62,7 @@ impl TokensInUse {
             entry: token.entry().into(),
             principal: token.principal().into(),
             class: token.class(),
-            // A caller that acts as another user, like a bot of `issuer.bots`, has that user's class.
-            is_of_program: token.mapped_user().is_some()
-                || !matches!(token.class(), TokenClass::User | TokenClass::Session),
+            is_of_program: token.is_of_program(),
             kid: token.kid().map(Into::into),
             issued: token.issued_at(),
             expires: token.expires(),

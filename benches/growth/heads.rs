@@ -145,6 +145,7 @@ fn client(user_agent: String) -> Run {
         refusals,
         tokens,
         tracer: None,
+        signals: Some(std::sync::Arc::default()),
         rules,
         entries,
     });

@@ -15,6 +15,7 @@ use crate::jwks::SourceStatus;
 use crate::metrics::{Buckets, RuleCounts};
 use crate::refusals::Refusal;
 use crate::revocation_list::ListStatus;
+use crate::signals::{Signal, SignalEvent};
 use crate::tokens_in_use::UsedToken;
 
 /// The state of the process.
@@ -57,6 +58,9 @@ pub struct Overview {
     pub now: SystemTime,
 }
 
+    /// The signals of the last hour, the newest first, without names.
+    #[serde(serialize_with = "signals_by_word")]
+    pub signals: Vec<SignalEvent>,
 /// What is used of the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Budgets {
@@ -281,3 +285,10 @@ pub(super) fn refusal(refusal: &Refusal) -> Value {
         "source_address": refusal.source_address,
     })
 }
+/// How many of each signal there were in the last hour.
+fn signals_by_word<S: Serializer>(events: &[SignalEvent], serializer: S) -> Result<S::Ok, S::Error> {
+    let count = |signal| events.iter().filter(|event| event.signal == signal).count();
+    let counts = Signal::ALL.map(|signal| (signal.as_str(), count(signal)));
+    counts.into_iter().collect::<BTreeMap<_, _>>().serialize(serializer)
+}
+

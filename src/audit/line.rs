@@ -12,6 +12,7 @@ use super::{AuditRecord, AuditedCaller};
 use crate::claims::VerifiedToken;
 use crate::message::Decimal;
 use crate::octets::{self, between, equal};
+use crate::signals::SignalSet;
 
 /// The name of a member that is a string, and the opening quote.
 macro_rules! name {
@@ -58,6 +59,7 @@ pub(super) fn write(line: &mut Vec<u8>, date: &Date, record: &AuditRecord<'_>) {
     optional(line, name!("issued_token_fingerprint"), record.issued_token_fingerprint);
     optional(line, name!("client"), record.client);
     source_address(line, record.source_address);
+    signals(line, record.signals);
     line.extend_from_slice(b",\"duration_ms\":");
     milliseconds(line, record.duration);
     if let Some(upstream) = record.upstream {
@@ -127,6 +129,20 @@ fn escape(line: &mut Vec<u8>, byte: u8) {
 
 const fn hex_digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+/// An array of words, which need no escaping.
+fn signals(line: &mut Vec<u8>, signals: SignalSet) {
+    if signals.is_empty() {
+        return;
+    }
+    let mut before: &[u8] = b",\"signals\":[\"";
+    for signal in signals.iter() {
+        line.extend_from_slice(before);
+        line.extend_from_slice(signal.as_str().as_bytes());
+        before = b"\",\"";
+    }
+    line.extend_from_slice(b"\"]");
 }
 
 fn source_address(line: &mut Vec<u8>, address: Option<IpAddr>) {

@@ -61,6 +61,7 @@ fn readable(text: &mut String, record: &Value) {
         ("issuer=", "issuer"),
         ("from=", "source_address"),
         ("ms=", "duration_ms"),
+        ("signals=", "signals"),
         ("id=", "request_id"),
     ];
     for (before, name) in named.into_iter().filter(|(_, name)| record.get(name).is_some()) {

@@ -52,6 +52,7 @@ pub(super) fn record(path: &str) -> AuditRecord<'_> {
         caller: AuditedCaller::Unverified(UnverifiedCaller::default()),
         issued_token_fingerprint: None,
         client: None,
+        signals: SignalSet::default(),
         source_address: Some([192, 0, 2, 1].into()),
         duration: Duration::from_micros(1500),
         upstream: Some(Duration::from_micros(1250)),

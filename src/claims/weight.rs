@@ -37,6 +37,7 @@ impl VerifiedToken {
             mapping,
             derived,
             field_values,
+            sightings: _,
         } = self;
         let texts =
             [Some(entry), issuer.as_ref(), Some(principal), email.as_ref(), kid.as_ref(), key_id.as_ref()];

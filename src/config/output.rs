@@ -9,6 +9,8 @@ pub struct Audit {
     pub file: Option<PathBuf>,
     /// The decisions whose requests are recorded.
     pub include: AuditedDecisions,
+    /// Whether unusual requests are marked.
+    pub signals: bool,
 }
 
 /// A set of decisions, as the records name them.

@@ -324,6 +324,7 @@ fn audit(section: &Section<'_>) -> Audit {
     Audit {
         file: (output != "stdout").then(|| output.into()),
         include: AuditedDecisions::of(section.need_list("include", AuditedDecision::from_word)),
+        signals: section.boolean("signals"),
     }
 }
 

@@ -85,6 +85,7 @@ mod tests {
             refusals: Arc::default(),
             tokens: Arc::default(),
             tracer: None,
+            signals: None,
             rules: Vec::new(),
             entries: Vec::new(),
         });

@@ -7,6 +7,7 @@ use super::{Exchange, Summary, client};
 use crate::audit::{AuditRecord, AuditedCaller, UnverifiedCaller};
 use crate::claims::VerifiedToken;
 use crate::trace_context::TraceIdText;
+use crate::signals::SignalSet;
 
 /// The longest path in an audit record, in bytes.
 const MAX_PATH_BYTES: usize = 2048;
@@ -40,7 +41,7 @@ impl Exchange {
         }
     }
 
-    pub(super) fn record(&self, summary: &Summary<'_>, duration: Duration) {
+    pub(super) fn record(&self, summary: &Summary<'_>, signals: SignalSet, duration: Duration) {
         if !self.recorder.audited.has(summary.decision) {
             return;
         }
@@ -64,6 +65,7 @@ impl Exchange {
             caller: self.audited_caller(summary),
             issued_token_fingerprint: self.issued.as_deref(),
             client: client.as_deref(),
+            signals,
             source_address: self.source,
             duration,
             upstream: self.upstream,

@@ -6,11 +6,12 @@ use std::hash::Hash;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::labels::{CauseLabel, FetchLabels, LimitLabel, ResultLabel, SourceLabel};
+use super::labels::{CauseLabel, FetchLabels, LimitLabel, ResultLabel, SignalLabel, SourceLabel};
 use super::{KeySourceLabels, Metrics, RequestLabels, WouldDenyLabels};
 use crate::backend::TokenClass;
 use crate::config::{MAX_PREPARED_COUNTERS, REFUSED_IF_VERIFIED};
 use crate::decision::{Kind, Reason};
+use crate::signals::Signal;
 
 /// The names that the labels of a configuration's requests can have.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,9 @@ impl Metrics {
         self.token_cache.create(1, || ResultLabel { result: "miss" });
         for (number, limit) in ["failures", "principal"].into_iter().enumerate() {
             self.rate_limited.create(number, || LimitLabel { limit });
+        }
+        for signal in Signal::ALL {
+            create(&self.signals, &SignalLabel { signal: signal.as_str() });
         }
         for result in ["ok", "timeout", "failed", "limited"] {
             create(&self.upstream_connections, &ResultLabel { result });

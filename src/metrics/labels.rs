@@ -117,6 +117,7 @@ label_sets! {
     pub(super) SkippedLabels { issuer: String, source: String, reason: &'static str }
     pub(super) ResultLabel { result: &'static str }
     pub(super) CauseLabel { cause: &'static str }
+    pub(super) SignalLabel { signal: &'static str }
     pub(super) LimitLabel { limit: &'static str }
     pub(super) AddressLabel { address: String }
     pub(super) KindLabel { kind: &'static str }

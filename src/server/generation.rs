@@ -31,6 +31,7 @@ use crate::refusals::Refusals;
 use crate::request::TokenFields;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::spans::{self, SpanExporter, SpanQueue, Tracer};
+use crate::signals::Signals;
 use crate::tls::{self, ListenerTls, TlsError};
 use crate::tokens_in_use::TokensInUse;
 use crate::upstream::{Reachability, Target, Upstream};
@@ -41,6 +42,7 @@ pub(super) struct SharedState {
     pub(super) audit: AuditTrail,
     pub(super) refusals: Arc<Refusals>,
     pub(super) tokens: Arc<TokensInUse>,
+    pub(super) signals: Arc<Signals>,
     pub(super) revocations: Arc<RevocationsInForce>,
     pub(super) clock: Clock,
     /// Takes the spans of requests, if they are sent anywhere.
@@ -61,6 +63,7 @@ impl SharedState {
             audit,
             refusals: Arc::default(),
             tokens: Arc::default(),
+            signals: Arc::default(),
             revocations: Arc::default(),
             clock,
             spans: None,
@@ -215,6 +218,7 @@ impl PreparedConfig {
             tracer: shared.tracer(&self.loaded),
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
+            signals: config.audit.signals.then(|| shared.signals.clone()),
         });
         let revocations = self.revocations.clone();
         let bots = BotList::new(self.bots, &shared.metrics, &shared.revocations, SystemTime::now());

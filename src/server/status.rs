@@ -64,6 +64,7 @@ impl Process {
             requests: usage(self.budget.requests(), limits.requests),
             memory_bytes: usage(self.budget.memory(), limits.memory),
             token_cache_bytes: usage(
+            signals: self.signals.recent(now),
                 cache,
                 usize::try_from(current.loaded.config.token_cache.max_bytes).unwrap_or(usize::MAX),
             ),

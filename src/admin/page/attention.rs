@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::super::view::{self, Outcome, Overview};
 use super::{Text, duration, keys};
+use crate::backend::PUBLISHED_KEY_ID;
 use crate::numeric_date::NumericDate;
+use crate::signals::Signal;
 
 /// A certificate that ends within this time is shown.
 const CERTIFICATE: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -71,7 +73,9 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
         );
         items.push(Item::warn("A key has left.", text));
     }
+    published_keys(overview, &mut items);
     tokens(overview, names, &mut items);
+    signals(overview, names, &mut items);
     for warning in &overview.config.warnings {
         items.push(Item::warn("Configuration.", warning));
     }
@@ -85,6 +89,48 @@ fn certificate(overview: &Overview, items: &mut Vec<Item>) {
         items.push(Item::bad("The certificate has ended.", view::time(ends)));
     } else if left < CERTIFICATE.as_secs() {
         items.push(Item::warn("The certificate ends soon.", format!("In {}.", duration(left))));
+    }
+}
+
+/// Tokens whose key ID is that of a key pair that OpenMetadata ships.
+fn published_keys(overview: &Overview, items: &mut Vec<Item>) {
+    let signed =
+        overview.tokens.iter().filter(|token| token.kid.as_deref() == Some(PUBLISHED_KEY_ID)).count();
+    if signed > 0 {
+        let text = format!(
+            "{signed} tokens in use were signed with {PUBLISHED_KEY_ID}, the key that OpenMetadata ships. If its key pair was \
+             not replaced, anyone can sign tokens with it."
+        );
+        items.push(Item::bad("A published key.", text));
+    }
+}
+
+/// The signals of the last hour: each with its number, and the last one.
+fn signals(overview: &Overview, names: bool, items: &mut Vec<Item>) {
+    for signal in Signal::ALL {
+        let mut events = overview.signals.iter().filter(|event| event.signal == signal);
+        let Some(last) = events.next() else { continue };
+        let title = match signal {
+            Signal::NewNetwork => "A program came from a new network.",
+            Signal::NewClient => "A program's token was sent by another client.",
+            Signal::TwoNetworks => "A program came from two networks within a minute.",
+            Signal::RefusalBurst => "A network got many refusals.",
+        };
+        let mut text =
+            format!("{} in the last hour, the last at {}", events.count() + 1, view::time(last.time));
+        let network = last.network.map(|network| network.to_string());
+        let named = [
+            (names, "program", last.principal.as_deref()),
+            (names, "network", network.as_deref()),
+            (names, "client", last.client.as_deref()),
+            (true, "fingerprint", last.fingerprint.as_deref()),
+        ];
+        for (_, name, value) in named.into_iter().filter(|(shown, ..)| *shown) {
+            if let Some(value) = value {
+                text.push_str(&format!(", {name} {value}"));
+            }
+        }
+        items.push(Item::warn(title, text));
     }
 }
 

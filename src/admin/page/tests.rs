@@ -20,6 +20,7 @@ use crate::metrics::RuleCounts;
 use crate::numeric_date::NumericDate;
 use crate::revocation::RevokedBy;
 use crate::revocation_list::ListStatus;
+use crate::signals::{Signal, SignalEvent};
 use crate::test_support::{p256_key, parsed};
 use crate::tokens_in_use::UsedToken;
 
@@ -138,6 +139,24 @@ fn overview() -> Overview {
         ],
         now: at(NOW),
     }
+        signals: vec![
+            SignalEvent {
+                time: at(NOW - 60),
+                signal: Signal::NewNetwork,
+                principal: Some(ODD.into()),
+                fingerprint: Some("of-signal".into()),
+                network: "192.0.2.0/24".parse().ok(),
+                client: Some(ODD.into()),
+            },
+            SignalEvent {
+                time: at(NOW - 120),
+                signal: Signal::NewNetwork,
+                principal: Some("earlier".into()),
+                fingerprint: None,
+                network: None,
+                client: None,
+            },
+        ],
 }
 
 fn refusal() -> Refusal {
@@ -238,4 +257,31 @@ fn names_of_people_are_shown_only_on_request() {
     assert!(page.contains("bot in 2days"), "{page}");
     let page = render(&overview(), Some(&[]));
     assert!(page.contains("f-etl") && page.contains("none since the start"), "{page}");
+}
+
+#[test]
+fn signals_are_shown_and_names_only_if_permitted() {
+    let page = render(&overview(), Some(&[]));
+    let expected = format!(
+        "2 in the last hour, the last at 2001-09-09T01:45:40Z, program {SAFE}, network 192.0.2.0/24, client {SAFE}, fingerprint of-signal"
+    );
+    let expected = expected.replace(SAFE, &Text::of(ODD).to_string());
+    let unescaped = page.replace("&#60;", "<").replace("&#62;", ">").replace("&#39;", "'");
+    let unescaped = unescaped.replace("&#34;", "\"").replace("&#38;", "&");
+    assert!(unescaped.contains(&expected), "{expected}");
+    assert!(!page.contains(ODD));
+    let without = render(&overview(), None);
+    assert!(without.contains("2 in the last hour, the last at 2001-09-09T01:45:40Z, fingerprint of-signal"));
+    let json = serde_json::to_value(overview()).unwrap();
+    let counts = &json["signals"];
+    assert_eq!((&counts["new_network"], &counts["refusal_burst"]), (&2.into(), &0.into()), "{counts}");
+    assert!(!json["signals"].to_string().contains("earlier"));
+}
+
+#[test]
+fn tokens_with_the_published_key_are_pointed_out() {
+    let mut overview = overview();
+    assert!(!render(&overview, None).contains("A published key."));
+    overview.tokens.push(used("bot", TokenClass::Bot, crate::backend::PUBLISHED_KEY_ID, None));
+    assert!(render(&overview, None).contains("A published key.</b> 1 tokens in use"));
 }

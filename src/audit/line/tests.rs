@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::audit::UnverifiedCaller;
+use crate::signals::Signal;
 use crate::test_support::verified;
 
 /// The same record for serde.
@@ -52,6 +53,8 @@ struct SerdeRecord<'r> {
     client: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<&'static str>,
     duration_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_ms: Option<f64>,
@@ -92,6 +95,7 @@ fn by_serde(record: &AuditRecord<'_>) -> String {
         issued_token_fingerprint: record.issued_token_fingerprint,
         client: record.client,
         source_address: record.source_address,
+        signals: record.signals.iter().map(Signal::as_str).collect(),
         duration_ms: rounded(record.duration),
         upstream_ms: record.upstream.map(rounded),
         request_bytes: record.request_bytes,
@@ -174,6 +178,10 @@ fn record<'r>(texts: &'r Texts, numbers: &Numbers, caller: Option<&'r VerifiedTo
         issued_token_fingerprint: kid,
         client,
         source_address,
+        signals: Signal::ALL
+            .into_iter()
+            .filter(|signal| request_bytes >> *signal as u8 & 1 == 1)
+            .fold(SignalSet::default(), SignalSet::with),
         duration,
         upstream: status
             .map(|_| duration / 2)

@@ -374,6 +374,7 @@ pub const KEYS: &[Key] = &[
     key("shutdown.drainTimeout", TIME, "30s", "The maximum time for running requests to finish, after delay. Idle connections are closed after its first second."),
     key("audit.output", Kind::Text, "stdout", "Where the audit records go: stdout, or the path of a file, which is opened again on SIGHUP, for logrotate. On a terminal stdout has one readable line for each request."),
     key("audit.include", Kind::Words(AuditedDecision::WORDS), "[allow, public, preflight, deny, would_deny, error]", "The decisions whose requests are recorded. Metrics count all of them."),
+    key("audit.signals", Kind::Bool, "true", "Whether requests are marked that are unusual for a bot or another program, like those from a new network (`signals` in the record)."),
     key("check.accept", Kind::Findings, "[]", "Ids of warnings to accept: `metagate check` and the log leave them out. An id is in brackets in the output of `metagate check`; docs/reference.md lists all of them."),
     key("log.level", Kind::Text, "info", "error, warn, info, debug, trace, or directives of the form target=level."),
     key("log.format", word::<LogFormat>(), "json", "json: one JSON object per line. text: lines for people."),

@@ -1,0 +1,59 @@
+//! Where a token was just used, so that a request like one of the last needs no look-up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::VerifiedToken;
+use crate::backend::TokenClass;
+
+/// The last uses of one token, each as a number of the caller's choice. Zero is none.
+#[derive(Debug, Default)]
+pub struct Sightings([AtomicU64; 4]);
+
+impl Sightings {
+    /// Whether it was used like this, of late.
+    pub fn has(&self, mark: u64) -> bool {
+        self.0.iter().any(|slot| slot.load(Ordering::Relaxed) == mark)
+    }
+
+    /// Remembers a use, in the place of an earlier one for which `is_past` is true, or of any other.
+    pub fn remember(&self, mark: u64, is_past: impl Fn(u64) -> bool) {
+        let past = self.0.iter().find(|slot| is_past(slot.load(Ordering::Relaxed)));
+        let any = usize::try_from(mark % self.0.len() as u64).ok().and_then(|at| self.0.get(at));
+        if let Some(slot) = past.or(any) {
+            slot.store(mark, Ordering::Relaxed);
+        }
+    }
+}
+
+impl VerifiedToken {
+    /// Where it was used of late.
+    pub fn sightings(&self) -> &Sightings {
+        &self.sightings
+    }
+
+    /// Whether a program uses it, and not a person who signs in again when it ends.
+    pub fn is_of_program(&self) -> bool {
+        // A caller that acts as another user, like a bot of `issuer.bots`, has that user's class.
+        self.mapped_user().is_some() || !matches!(self.class, TokenClass::User | TokenClass::Session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_uses_give_way_first() {
+        let sightings = Sightings::default();
+        assert!(!sightings.has(5));
+        for mark in 1..=4 {
+            sightings.remember(mark, |before| before == 0);
+        }
+        assert!((1..=4).all(|mark| sightings.has(mark)));
+        sightings.remember(9, |before| before == 3);
+        assert_eq!([1, 2, 3, 4, 9].map(|mark| sightings.has(mark)), [true, true, false, true, true]);
+        sightings.remember(10, |_| false);
+        assert!(sightings.has(10));
+        assert_eq!([1, 2, 4, 9].iter().filter(|mark| sightings.has(**mark)).count(), 3);
+    }
+}
