@@ -35,6 +35,7 @@ mod routes;
 mod run;
 mod running;
 mod token;
+mod top;
 
 /// Verifies bearer JWTs in front of OpenMetadata, DataHub or any HTTP service.
 #[derive(Debug, Parser)]
@@ -77,6 +78,8 @@ enum Command {
     /// Show the merged configuration, or the documentation of every key.
     #[command(subcommand)]
     Config(config_command::Command),
+    /// Show what a running proxy does now, and which part of it is at its limit.
+    Top(top::Arguments),
     /// Ask a running proxy whether it is ready.
     Health(health::Arguments),
     /// Write completions for a shell to standard output.
@@ -157,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Bot(command) => bot::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

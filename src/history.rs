@@ -47,6 +47,23 @@ pub struct LastHour {
     pub upstream: Buckets,
     /// Which part of the look-ups of a token was in the cache, from 0 to 1.
     pub hit_rate: Option<f64>,
+    /// The last few seconds.
+    pub recent: Recent,
+}
+
+/// The last few seconds: from 5 to 10, unless the process is younger.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    /// How many.
+    pub seconds: f64,
+    /// Requests by decision and reason.
+    pub requests: BTreeMap<(&'static str, &'static str), u64>,
+    /// Our own time.
+    pub overhead: Buckets,
+    /// The backend's time.
+    pub upstream: Buckets,
+    /// Which part of the look-ups of a token was in the cache, from 0 to 1.
+    pub hit_rate: Option<f64>,
 }
 
 /// How the requests of one minute ended.
@@ -96,18 +113,38 @@ impl History {
             .zip(ends)
             .map(|((begins, sample), end)| Minute::of(*begins, &requests_since(end, sample)))
             .collect();
-        let (hits, misses) =
-            (sample.hits.saturating_sub(first.hits), sample.misses.saturating_sub(first.misses));
+        let earlier = samples.last.front();
+        let recent =
+            earlier.map(|(then, earlier)| Recent::of(now, sample, *then, earlier)).unwrap_or_default();
         LastHour {
             since: Some(*since),
             minutes,
-            rate: samples.last.front().map_or(0.0, |(then, earlier)| rate(now, sample, *then, earlier)),
+            rate: recent.rate(),
             requests: requests_since(sample, first),
             rules: rules_since(sample, first),
             overhead: sample.overhead.since(&first.overhead),
             upstream: sample.upstream.since(&first.upstream),
-            hit_rate: (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64),
+            hit_rate: hit_rate(sample, first),
+            recent,
         }
+    }
+}
+
+impl Recent {
+    fn of(now: SystemTime, sample: &Sample, then: SystemTime, earlier: &Sample) -> Self {
+        Self {
+            seconds: now.duration_since(then).unwrap_or_default().as_secs_f64(),
+            requests: requests_since(sample, earlier),
+            overhead: sample.overhead.since(&earlier.overhead),
+            upstream: sample.upstream.since(&earlier.upstream),
+            hit_rate: hit_rate(sample, earlier),
+        }
+    }
+
+    /// Requests per second.
+    fn rate(&self) -> f64 {
+        let requests: u64 = self.requests.values().sum();
+        if self.seconds > 0.0 { requests as f64 / self.seconds } else { 0.0 }
     }
 }
 
@@ -135,10 +172,11 @@ fn minute(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / 60
 }
 
-fn rate(now: SystemTime, sample: &Sample, then: SystemTime, earlier: &Sample) -> f64 {
-    let seconds = now.duration_since(then).unwrap_or_default().as_secs_f64();
-    let requests: u64 = requests_since(sample, earlier).values().sum();
-    if seconds > 0.0 { requests as f64 / seconds } else { 0.0 }
+/// Which part of the look-ups was in the cache; `None` if there was none.
+fn hit_rate(sample: &Sample, earlier: &Sample) -> Option<f64> {
+    let (hits, misses) =
+        (sample.hits.saturating_sub(earlier.hits), sample.misses.saturating_sub(earlier.misses));
+    (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64)
 }
 
 fn requests_since(sample: &Sample, earlier: &Sample) -> BTreeMap<(&'static str, &'static str), u64> {

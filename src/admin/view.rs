@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::audit::rfc3339;
 use crate::bot_list::BotListStatus;
 use crate::claims::TokenClass;
-use crate::history::LastHour;
+use crate::history::{LastHour, Recent};
 use crate::jwks::SourceStatus;
 use crate::metrics::{Buckets, RuleCounts};
 use crate::refusals::Refusal;
@@ -50,17 +50,31 @@ pub struct Overview {
     pub totals: BTreeMap<(&'static str, &'static str), u64>,
     #[serde(serialize_with = "last_hour")]
     pub last_hour: LastHour,
+    /// The last few seconds.
+    #[serde(serialize_with = "recent")]
+    pub recent: Recent,
+    /// The workers, in the order of their numbers.
+    pub workers: Vec<WorkerView>,
     /// The tokens in use, without names.
     #[serde(serialize_with = "tokens_by_class")]
     pub tokens: Vec<UsedToken>,
+    /// The signals of the last hour, the newest first, without names.
+    #[serde(serialize_with = "signals_by_word")]
+    pub signals: Vec<SignalEvent>,
     /// The time of all of this.
     #[serde(skip)]
     pub now: SystemTime,
 }
 
-    /// The signals of the last hour, the newest first, without names.
-    #[serde(serialize_with = "signals_by_word")]
-    pub signals: Vec<SignalEvent>,
+/// What a worker has done since the start, and what it does.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct WorkerView {
+    /// How long it was not waiting for events.
+    pub busy_seconds: f64,
+    /// Its tasks: its connections, and a few of its own.
+    pub tasks: usize,
+}
+
 /// What is used of the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Budgets {
@@ -221,8 +235,22 @@ fn serialized_if_any<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> R
     at.map(rfc3339).serialize(serializer)
 }
 
+fn quantiles(buckets: &Buckets) -> Value {
+    json!({"p50": buckets.quantile(0.5), "p99": buckets.quantile(0.99)})
+}
+
+fn recent<S: Serializer>(recent: &Recent, serializer: S) -> Result<S::Ok, S::Error> {
+    let value = json!({
+        "seconds": recent.seconds,
+        "requests": by_how(&recent.requests),
+        "overhead_seconds": quantiles(&recent.overhead),
+        "upstream_seconds": quantiles(&recent.upstream),
+        "token_cache_hit_rate": recent.hit_rate,
+    });
+    value.serialize(serializer)
+}
+
 fn last_hour<S: Serializer>(hour: &LastHour, serializer: S) -> Result<S::Ok, S::Error> {
-    let quantiles = |buckets: &Buckets| json!({"p50": buckets.quantile(0.5), "p99": buckets.quantile(0.99)});
     let rules = hour.rules.iter().map(|(rule, counts)| {
         let RuleCounts { decided, refused, would_refuse } = counts;
         let counts = json!({"decided": decided, "refused": refused, "would_refuse": would_refuse});
@@ -261,6 +289,13 @@ fn tokens_by_class<S: Serializer>(tokens: &[UsedToken], serializer: S) -> Result
     classes.collect::<serde_json::Map<_, _>>().serialize(serializer)
 }
 
+/// How many of each signal there were in the last hour.
+fn signals_by_word<S: Serializer>(events: &[SignalEvent], serializer: S) -> Result<S::Ok, S::Error> {
+    let count = |signal| events.iter().filter(|event| event.signal == signal).count();
+    let counts = Signal::ALL.map(|signal| (signal.as_str(), count(signal)));
+    counts.into_iter().collect::<BTreeMap<_, _>>().serialize(serializer)
+}
+
 /// A refusal as JSON, with the field names of the audit trail.
 pub(super) fn refusal(refusal: &Refusal) -> Value {
     json!({
@@ -285,10 +320,3 @@ pub(super) fn refusal(refusal: &Refusal) -> Value {
         "source_address": refusal.source_address,
     })
 }
-/// How many of each signal there were in the last hour.
-fn signals_by_word<S: Serializer>(events: &[SignalEvent], serializer: S) -> Result<S::Ok, S::Error> {
-    let count = |signal| events.iter().filter(|event| event.signal == signal).count();
-    let counts = Signal::ALL.map(|signal| (signal.as_str(), count(signal)));
-    counts.into_iter().collect::<BTreeMap<_, _>>().serialize(serializer)
-}
-

@@ -4,7 +4,7 @@
 //! [`Generation`] made from it cannot fail halfway.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -123,6 +123,8 @@ pub(super) struct Generation {
     /// Contents of all certificate files, taken before they were read for this generation.
     pub(super) certificate_files: Contents,
     connection_policy: ConnectionPolicy,
+    /// Set once: computing it may log.
+    budget_limits: OnceLock<budget::Limits>,
     /// When the listener's certificate expires.
     certificate_end: Option<SystemTime>,
     /// Aborted when the generation is dropped.
@@ -216,9 +218,9 @@ impl PreparedConfig {
             refusals: shared.refusals.clone(),
             tokens: shared.tokens.clone(),
             tracer: shared.tracer(&self.loaded),
+            signals: config.audit.signals.then(|| shared.signals.clone()),
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
-            signals: config.audit.signals.then(|| shared.signals.clone()),
         });
         let revocations = self.revocations.clone();
         let bots = BotList::new(self.bots, &shared.metrics, &shared.revocations, SystemTime::now());
@@ -264,6 +266,7 @@ impl PreparedConfig {
             upstream_files: self.upstream_files,
             certificate_files: self.certificate_files,
             connection_policy: self.connection_policy,
+            budget_limits: OnceLock::new(),
             certificate_end,
             _tasks: tasks,
         }
@@ -273,6 +276,10 @@ impl PreparedConfig {
 impl Generation {
     /// The limits on what clients may hold.
     pub(super) fn budget_limits(&self) -> budget::Limits {
+        *self.budget_limits.get_or_init(|| self.compute_budget_limits())
+    }
+
+    fn compute_budget_limits(&self) -> budget::Limits {
         let config = &self.loaded.config;
         let connections = descriptors::connections(config.limits.connections);
         let mut caches = config.token_cache.clone();

@@ -4,11 +4,22 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use tokio::runtime::RuntimeMetrics;
+
 use super::Process;
-use crate::admin::{BotsView, Budgets, ConfigView, Overview, RevocationView, SourceView, Usage, by_how};
+use crate::admin::{
+    BotsView, Budgets, ConfigView, Overview, RevocationView, SourceView, Usage, WorkerView, by_how,
+};
 use crate::config::Finding;
 use crate::gateway::Gateway;
 use crate::numeric_date::NumericDate;
+
+fn worker(runtime: &RuntimeMetrics) -> WorkerView {
+    WorkerView {
+        busy_seconds: runtime.worker_total_busy_duration(0).as_secs_f64(),
+        tasks: runtime.num_alive_tasks(),
+    }
+}
 
 impl Process {
     /// The current state.
@@ -16,6 +27,7 @@ impl Process {
         let current = self.current();
         let (loaded, now) = (&current.loaded, SystemTime::now());
         let (config, sample) = (&loaded.config, self.metrics.sample());
+        let last_hour = self.history.last_hour(now, &sample);
         let up = self.metrics.upstream_up.get() != 0;
         Overview {
             version: env!("CARGO_PKG_VERSION"),
@@ -47,9 +59,12 @@ impl Process {
             upstream_up: up,
             certificate_ends: current.certificate_ends(),
             requests: by_how(&sample.requests),
-            last_hour: self.history.last_hour(now, &sample),
+            recent: last_hour.recent.clone(),
+            last_hour,
+            workers: self.runtimes.iter().map(worker).collect(),
             totals: sample.requests,
             tokens: self.tokens.current(NumericDate::from(now)),
+            signals: self.signals.recent(now),
             now,
         }
     }
@@ -64,7 +79,6 @@ impl Process {
             requests: usage(self.budget.requests(), limits.requests),
             memory_bytes: usage(self.budget.memory(), limits.memory),
             token_cache_bytes: usage(
-            signals: self.signals.recent(now),
                 cache,
                 usize::try_from(current.loaded.config.token_cache.max_bytes).unwrap_or(usize::MAX),
             ),

@@ -20,6 +20,7 @@ mod revocation_endpoint;
 mod revocation_sources;
 mod socket_files;
 mod supervised;
+mod top;
 
 use crate::support::eventually;
 use crate::support::gateway::{Setup, text};

@@ -132,13 +132,13 @@ fn overview() -> Overview {
             hit_rate: Some(0.987),
             ..LastHour::default()
         },
+        recent: Default::default(),
+        workers: Vec::new(),
         tokens: vec![
             used(ODD, TokenClass::Bot, "k-new", Some(2 * 86_400)),
             used("ada", TokenClass::User, "k-old", Some(60)),
             used("etl", TokenClass::PersonalAccess, "k-new", None),
         ],
-        now: at(NOW),
-    }
         signals: vec![
             SignalEvent {
                 time: at(NOW - 60),
@@ -157,6 +157,8 @@ fn overview() -> Overview {
                 client: None,
             },
         ],
+        now: at(NOW),
+    }
 }
 
 fn refusal() -> Refusal {
