@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
@@ -27,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
 
 pub use crate::admin::LogLevel;
-use crate::admin::{Console, LastReload, Outcome, ReloadRequest};
+use crate::admin::{LastReload, Outcome};
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::budget::Budget;
 use crate::config::{Config, Listen, Loaded};
@@ -36,7 +35,6 @@ use crate::gateway::Clock;
 use crate::history::{self, History};
 use crate::jwks::KeysError;
 use crate::metrics::{ExpositionFormat, Metrics};
-use crate::refusals::Refusals;
 use crate::revocation_list::ListsError;
 use crate::signals::Signals;
 use crate::tls::{self, TlsError};
@@ -45,6 +43,7 @@ use crate::tokens_in_use::TokensInUse;
 mod accept;
 mod activation;
 mod connection_policy;
+mod console;
 mod descriptors;
 mod generation;
 mod health;
@@ -272,7 +271,7 @@ pub async fn run(
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (reload_sender, reload_requests) = mpsc::channel(16);
-    let console = console(&process, reload_sender, shared.refusals.clone(), options.log_level);
+    let console = console::console(&process, reload_sender, shared.refusals.clone(), options.log_level);
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
     let mut reloading = JoinSet::new();
     let notifier = Arc::new(options.notifier);
@@ -322,40 +321,6 @@ async fn signal_after_quit(shutdown: impl Future<Output = ()>) {
     shutdown.await;
     tracing::info!("signal while draining: the next one exits immediately");
     pending().await
-}
-
-fn console(
-    process: &Arc<Process>,
-    reload: mpsc::Sender<ReloadRequest>,
-    refusals: Arc<Refusals>,
-    log_level: Option<LogLevel>,
-) -> Console {
-    let for_quit = process.clone();
-    let (for_overview, for_keys) = (process.clone(), process.clone());
-    let (for_hosts, for_explain) = (process.clone(), process.clone());
-    Console {
-        overview: Box::new(move || for_overview.overview()),
-        reload,
-        refresh_keys: Box::new(move || {
-            let keys = for_keys.current().keys.clone();
-            Box::pin(async move { keys.refresh_now().await })
-        }),
-        explain: Box::new(move |question| Some(for_explain.current().gateway()?.explain(question))),
-        refusals,
-        log_level,
-        quit: Box::new(move || {
-            let permitted = for_quit.current().loaded.config.admin_quit;
-            if permitted {
-                tracing::info!("shutting down because of POST /quit");
-                for_quit.quit.notify_one();
-            }
-            permitted
-        }),
-        is_host: Box::new(move |name| {
-            let current = for_hosts.current();
-            current.loaded.config.admin_hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
-        }),
-    }
 }
 
 /// How long idle connections stay open once no connections are accepted. A client that sent its request just before

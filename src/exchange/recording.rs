@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Exchange, Summary, client};
 use crate::audit::{AuditRecord, AuditedCaller, UnverifiedCaller};
 use crate::claims::VerifiedToken;
-use crate::trace_context::TraceIdText;
 use crate::signals::SignalSet;
+use crate::trace_context::TraceIdText;
 
 /// The longest path in an audit record, in bytes.
 const MAX_PATH_BYTES: usize = 2048;

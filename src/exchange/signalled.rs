@@ -114,6 +114,7 @@ mod tests {
             metrics: metrics.clone(),
             refusals: Arc::default(),
             tokens: Arc::default(),
+            tracer: None,
             signals: Some(signals),
             rules: Vec::new(),
             entries: Vec::new(),

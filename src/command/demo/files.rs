@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn files_are_private_and_go_with_the_demo() {
-        let files = Files::make("stolen").unwrap();
+        let files = Files::make("stolen").ok().unwrap();
         let directory = files.path().to_owned();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&directory), mode(&files.mint_key())), (0o700, 0o600));
