@@ -185,6 +185,12 @@ pub trait Environment {
         Err(BotFault::NoList)
     }
 
+    /// Asks who issued a token that was just verified whether it is still accepted, if that is configured, and waits for the
+    /// answer for a bounded time. [`Self::revocation`] knows it then.
+    fn introspect(&mut self, _text: &str, _token: &VerifiedToken) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Whether a token that is not cached may be verified now (`limits.failures`).
     ///
     /// # Errors

@@ -1,72 +1,75 @@
-//! The allow-list of bots: loaded from a file, watched for changes, checked on every request of a bot.
+//! The allow-list of bots: from a file, or from the store that replicas share; checked on every request of a bot.
 //!
-//! 1. [`BotList`] is the list of one configuration. A task checks its file every two seconds.
-//! 2. A file that cannot be used leaves the current list in force. At the start there is none, and no bot is accepted.
-//! 3. Streamed responses and tunnels of bots end once the list does not accept their token any more: it is part of what
+//! 1. [`BotList`] is the list of one configuration. A task checks its file every two seconds ([`file`]), or follows the set in
+//!    the store ([`store`]).
+//! 2. A list that cannot be used leaves the current one in force. At the start there is none, and no bot is accepted.
+//! 3. While a list in the store has not been read at all, or not for longer than `maxStale`, nobody knows which tokens it
+//!    accepts: the process is not ready, and bots get 503. It may begin with the copy in `cacheDir`.
+//! 4. Streamed responses and tunnels of bots end once the list does not accept their token any more: it is part of what
 //!    [`crate::revocation_list`] has in force.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use crate::bots::{Bot, BotFault, Bots};
 use crate::claims::VerifiedToken;
-use crate::config::{BotFile, BotFileFault, BotFileState, BotVersion, Config};
-use crate::file_watch;
+use crate::config::{BotSource, Config};
 use crate::metrics::Metrics;
 use crate::numeric_date::NumericDate;
 use crate::revocation_list::RevocationsInForce;
 
+mod file;
+mod store;
+
+pub use store::{member_of, set_name};
+
+use file::FileBots;
+use store::StoreBots;
+
 /// How often the file is checked.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 
-const KEY: &str = "issuer.bots.file";
-
-/// The list of one configuration; without a file, one that accepts no bot.
+/// The list of one configuration; without a source, one that accepts no bot.
 #[derive(Debug)]
 pub struct BotList {
     current: ArcSwap<Bots>,
-    file: Option<BotFile>,
-    seen: Mutex<Seen>,
+    source: Source,
+    state: Mutex<State>,
     metrics: Arc<Metrics>,
     in_force: Arc<RevocationsInForce>,
     /// A number that identifies this list among all lists of the process.
-    source: u64,
-}
-
-/// What was found in the file of a configuration.
-#[derive(Debug)]
-pub struct FoundBots {
-    file: Option<BotFile>,
-    read: Result<Option<BotVersion>, BotFileFault>,
-    before: Option<Arc<BotList>>,
-}
-
-impl FoundBots {
-    /// Reads the file of a configuration. `before` is the list in force. Blocks.
-    pub fn read(config: &Config, before: Option<Arc<BotList>>) -> Self {
-        let file = config.bots.clone();
-        let read = file.as_ref().map(|file| file.read(SystemTime::now().into())).transpose();
-        Self { file, read, before }
-    }
+    number: u64,
 }
 
 #[derive(Debug)]
-struct Seen {
-    version: Option<BotVersion>,
-    failure: Option<BotFileFault>,
-    file: BotFileState,
+enum Source {
+    Nowhere,
+    File(FileBots),
+    Store(Arc<StoreBots>),
+}
+
+/// What is known of the list, whatever its source.
+#[derive(Clone, Debug)]
+struct State {
     /// Since when the current list has been in force.
     since: SystemTime,
+    /// When the source last confirmed it.
+    confirmed: Option<SystemTime>,
+    /// Why it cannot be renewed.
+    failure: Option<String>,
+    /// Whether it is the copy on disk.
+    restored: bool,
 }
 
-/// The list and its file at one moment.
+/// The list and its source at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BotListStatus {
-    /// The file that is watched.
-    pub file: PathBuf,
+    /// `file` or `store`.
+    pub source: &'static str,
+    /// The path of the file, or the store's URL without anything secret.
+    pub name: String,
     /// The number of bots.
     pub bots: usize,
     /// The number of tokens that are accepted.
@@ -75,51 +78,70 @@ pub struct BotListStatus {
     pub is_known: bool,
     /// Since when the list has been in force.
     pub since: SystemTime,
-    /// Why the file is not the list in force.
+    /// When the source last confirmed it.
+    pub confirmed: Option<SystemTime>,
+    /// Whether it is the copy that an earlier run left, which the store has not confirmed.
+    pub restored: bool,
+    /// Why the source's list is not the list in force.
     pub failure: Option<String>,
 }
 
 impl BotList {
-    /// A list that was read. If the file cannot be used, the list before stays in force, if that has the same file.
+    /// The list of a configuration. If it cannot be read, it continues with that of `before`, if that has the same source.
+    /// Reads the file, or the copy on disk, so it blocks.
     pub fn new(
-        found: FoundBots,
+        config: &Config,
+        before: Option<&Self>,
         metrics: &Arc<Metrics>,
         in_force: &Arc<RevocationsInForce>,
         now: SystemTime,
     ) -> Arc<Self> {
-        let FoundBots { file, read, before } = found;
-        let (version, failure) = match read {
-            Ok(version) => (version, None),
-            Err(fault) => {
-                let kept = before.filter(|before| before.file == file).and_then(|before| before.version());
-                let path = file.iter().map(|file| file.path().display().to_string()).collect::<String>();
-                if kept.is_some() {
-                    tracing::error!(key = KEY, file = path, cause = %fault, "the allow-list of bots cannot be used; keeping the current one");
-                } else {
-                    tracing::error!(key = KEY, file = path, cause = %fault, "the allow-list of bots cannot be used; no bot is accepted");
-                }
-                (kept, Some(fault))
+        let (source, bots, state) = match &config.bots {
+            None => (Source::Nowhere, Arc::default(), State::new(now)),
+            Some(BotSource::File(file)) => {
+                let known = before.and_then(|before| before.file()).filter(|before| before.is_at(file));
+                let (file, bots, state) = FileBots::new(file, known, now);
+                (Source::File(file), bots, state)
+            }
+            Some(BotSource::Store(access)) => {
+                let known = before.and_then(|before| Some((before.store()?, before)));
+                let (store, bots, state) = StoreBots::new(access, config, known, now);
+                (Source::Store(Arc::new(store)), bots, state)
             }
         };
-        let bots = version.as_ref().map(|version| version.bots.clone()).unwrap_or_default();
-        metrics.bots(bots.bots().len(), failure.is_none());
         Arc::new(Self {
             current: ArcSwap::new(bots),
-            file,
-            seen: Mutex::new(Seen { version, failure, file: BotFileState::default(), since: now }),
+            source,
+            state: Mutex::new(state),
             metrics: metrics.clone(),
             in_force: in_force.clone(),
-            source: in_force.new_source(),
+            number: in_force.new_source(),
         })
     }
 
-    fn version(&self) -> Option<BotVersion> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).version.clone()
+    fn file(&self) -> Option<&FileBots> {
+        match &self.source {
+            Source::File(file) => Some(file),
+            Source::Nowhere | Source::Store(_) => None,
+        }
+    }
+
+    fn store(&self) -> Option<&Arc<StoreBots>> {
+        match &self.source {
+            Source::Store(store) => Some(store),
+            Source::Nowhere | Source::File(_) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes this the list in force, also for responses that began under an earlier configuration.
     pub fn enter(&self) {
-        self.in_force.enter_bots(self.source, self.current.load_full());
+        self.in_force.enter_bots(self.number, self.current.load_full());
+        self.metrics.forget_bots();
+        self.show();
     }
 
     /// The current list.
@@ -135,63 +157,139 @@ impl BotList {
         self.current.load().find(token, now).cloned()
     }
 
-    /// Watches the file until the future is dropped.
-    pub async fn run(self: Arc<Self>) {
-        if self.file.is_none() {
-            return;
-        }
-        file_watch::look_every(INTERVAL, "allow-list of bots", move || {
-            self.look(Instant::now, SystemTime::now());
-        })
-        .await;
+    /// Whether it is known which tokens are accepted. A file that cannot be read is no reason not to serve others.
+    pub fn is_ready(&self) -> bool {
+        self.store().is_none() || self.current.load().is_available()
     }
 
-    /// The state of the list and its file; `None` without a file.
+    /// Why it is not ready.
+    pub fn missing(&self) -> Option<String> {
+        let store = self.store().filter(|_| !self.is_ready())?;
+        let why = self.lock().failure.clone().unwrap_or_else(|| "it has not been read yet".to_owned());
+        let what = if self.current.load().is_known() { "no current" } else { "no" };
+        Some(format!("{what} allow-list of bots from {}: {why}", store.name()))
+    }
+
+    /// Reads the list in the store once, if it is not ready.
+    pub async fn fetch_missing(self: &Arc<Self>) {
+        if let Some(store) = self.store().filter(|_| !self.is_ready()) {
+            store.clone().fetch(self).await;
+        }
+    }
+
+    /// Follows the source until the future is dropped.
+    pub async fn run(self: Arc<Self>) {
+        match &self.source {
+            Source::Nowhere => {}
+            Source::File(_) => file::watch(self.clone()).await,
+            Source::Store(store) => store.clone().run(&self).await,
+        }
+    }
+
+    /// The state of the list and its source; `None` without a source.
     pub fn status(&self) -> Option<BotListStatus> {
-        let file = self.file.as_ref()?;
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = self.current.load();
+        let (source, name) = match &self.source {
+            Source::Nowhere => return None,
+            Source::File(file) => ("file", file.path().display().to_string()),
+            Source::Store(store) => ("store", store.name().to_owned()),
+        };
+        let (list, State { since, confirmed, failure, restored }) =
+            (self.current.load(), self.lock().clone());
         Some(BotListStatus {
-            file: file.path().to_owned(),
+            source,
+            name,
             bots: list.bots().len(),
             tokens: list.bots().iter().map(|bot| bot.tokens.len()).sum(),
             is_known: list.is_known(),
-            since: seen.since,
-            failure: seen.failure.as_ref().map(ToString::to_string),
+            since,
+            confirmed,
+            restored,
+            failure,
         })
     }
 
-    /// Checks the file once.
-    fn look(&self, clock: impl Fn() -> Instant, now: SystemTime) {
-        let Some(file) = &self.file else { return };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Seen { version, failure, file: state, since } = &mut *seen;
-        let path = file.path().display();
-        // A file that was refused has no known version: it is read until it is good.
-        match file.check(version.as_ref(), state, clock, now.into()) {
-            Ok(None) => {
-                if failure.take().is_some() {
-                    self.metrics.bots(self.current.load().bots().len(), true);
-                    tracing::info!(file = %path, "the allow-list of bots is readable again and unchanged");
-                }
-            }
-            Ok(Some(new)) => {
-                let bots = new.bots.bots().len();
-                self.metrics.bots(bots, true);
-                self.current.store(new.bots.clone());
-                self.in_force.change_bots(self.source, new.bots.clone());
-                tracing::info!(file = %path, bots, "the allow-list of bots has changed");
-                (*version, *failure, *since) = (Some(new), None, now);
-            }
-            // One line for each change of state, not for each check.
-            Err(fault) if failure.as_ref() != Some(&fault) => {
-                let kept = self.current.load().bots().len();
-                self.metrics.bots(kept, false);
-                tracing::error!(key = KEY, file = %path, cause = %fault, kept_bots = kept, "the new allow-list of bots is not used; keeping the current one");
-                *failure = Some(fault);
-            }
-            Err(_) => {}
+    /// The source has another list.
+    fn has_list(&self, bots: Arc<Bots>, now: SystemTime) {
+        let count = bots.bots().len();
+        self.put(bots);
+        *self.lock() = State { confirmed: Some(now), ..State::new(now) };
+        self.show();
+        let (source, bots) = (self.source.name(), count);
+        tracing::info!(source = %source, bots, "the allow-list of bots has changed");
+    }
+
+    /// Makes a list the current one.
+    fn put(&self, bots: Arc<Bots>) {
+        self.current.store(bots.clone());
+        self.in_force.change_bots(self.number, bots);
+    }
+
+    /// The source still has the current list.
+    fn is_unchanged(&self, now: SystemTime) {
+        let mut state = self.lock();
+        (state.confirmed, state.restored) = (Some(now), false);
+        let had_failed = state.failure.take().is_some();
+        drop(state);
+        self.show();
+        if had_failed {
+            tracing::info!(source = %self.source.name(), "the allow-list of bots is readable again and unchanged");
         }
+    }
+
+    /// The list cannot be renewed. Logs each change of the cause.
+    fn failed(&self, cause: String) {
+        let mut state = self.lock();
+        if state.failure.as_ref() == Some(&cause) {
+            return;
+        }
+        state.failure = Some(cause.clone());
+        drop(state);
+        self.show();
+        let (key, source, kept) = (self.source.key(), self.source.name(), self.current.load());
+        if kept.is_known() {
+            let kept_bots = kept.bots().len();
+            tracing::error!(key, source = %source, cause, kept_bots, "the new allow-list of bots is not used; keeping the current one");
+        } else {
+            tracing::error!(key, source = %source, cause, "there is no allow-list of bots yet: no bot is accepted until there is");
+        }
+    }
+
+    /// Sets the gauges, if this list is in force.
+    fn show(&self) {
+        if !self.in_force.is_current_bots(self.number) {
+            return;
+        }
+        let (list, state) = (self.current.load(), self.lock());
+        let is_current = state.failure.is_none()
+            && !state.restored
+            && (list.is_known() || matches!(self.source, Source::Nowhere));
+        let confirmed = state.confirmed.filter(|_| !matches!(self.source, Source::Nowhere));
+        self.metrics.bots(list.bots().len(), is_current, confirmed);
+    }
+}
+
+impl Source {
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Nowhere => "issuer.bots",
+            Self::File(_) => "issuer.bots.file",
+            Self::Store(_) => "issuer.bots.store",
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Nowhere => String::new(),
+            Self::File(file) => file.path().display().to_string(),
+            Self::Store(store) => store.name().to_owned(),
+        }
+    }
+}
+
+impl State {
+    /// Without a failure.
+    fn new(now: SystemTime) -> Self {
+        Self { since: now, confirmed: None, failure: None, restored: false }
     }
 }
 

@@ -60,6 +60,8 @@ pub struct BotToken {
 pub enum BotFault {
     /// No list could be read since the start, or none is configured.
     NoList,
+    /// The store of the list has not been read since the start, or not for too long.
+    Unavailable,
     /// The list does not have it below this bot.
     NotListed,
     /// Its end in the list has passed.
@@ -72,8 +74,21 @@ pub struct Bots {
     bots: Vec<Arc<Bot>>,
     /// The position of the bot and of the token for each id.
     ids: HashMap<Box<str>, (usize, usize)>,
-    /// Whether it was read from a file.
-    is_known: bool,
+    state: ListState,
+}
+
+/// Whether a list can be relied on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum ListState {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It is in a store that has not been read yet.
+    Awaited,
+    /// It was read.
+    Known,
+    /// It was read too long ago.
+    Stale,
 }
 
 impl Bots {
@@ -91,7 +106,7 @@ impl Bots {
         for id in twice {
             ids.remove(id);
         }
-        Self { ids, bots: bots.into_iter().map(Arc::new).collect(), is_known: true }
+        Self { ids, bots: bots.into_iter().map(Arc::new).collect(), state: ListState::Known }
     }
 
     /// All bots, in the order of the list.
@@ -99,9 +114,25 @@ impl Bots {
         &self.bots
     }
 
-    /// Whether it was read from a file. A list that was not accepts no bot.
+    /// In place of a list that will be read. Whether it has a token is unknown.
+    pub fn awaited() -> Self {
+        Self { state: ListState::Awaited, ..Self::default() }
+    }
+
+    /// The same list after it could not be read for too long: whether it still has a token is unknown.
+    #[must_use]
+    pub fn stale(&self) -> Self {
+        Self { bots: self.bots.clone(), ids: self.ids.clone(), state: ListState::Stale }
+    }
+
+    /// Whether it was read at any time. A list that was not accepts no bot.
     pub fn is_known(&self) -> bool {
-        self.is_known
+        matches!(self.state, ListState::Known | ListState::Stale)
+    }
+
+    /// Whether it says which tokens are accepted.
+    pub fn is_available(&self) -> bool {
+        matches!(self.state, ListState::Known | ListState::Absent)
     }
 
     /// The list without tokens that have ended by `now`.
@@ -112,7 +143,7 @@ impl Bots {
             bot.tokens.retain(|token| token.expires > now);
             bot
         };
-        Self { is_known: self.is_known, ..Self::new(self.bots.iter().map(current).collect()) }
+        Self { state: self.state, ..Self::new(self.bots.iter().map(current).collect()) }
     }
 
     /// When the next token ends after `now`.
@@ -126,9 +157,14 @@ impl Bots {
     /// # Errors
     /// The list does not accept the token at `now`.
     pub fn find(&self, token: &VerifiedToken, now: NumericDate) -> Result<&Arc<Bot>, BotFault> {
-        if !self.is_known {
-            return Err(BotFault::NoList);
+        match self.state {
+            ListState::Absent => Err(BotFault::NoList),
+            ListState::Awaited | ListState::Stale => Err(BotFault::Unavailable),
+            ListState::Known => self.look_up(token, now),
         }
+    }
+
+    fn look_up(&self, token: &VerifiedToken, now: NumericDate) -> Result<&Arc<Bot>, BotFault> {
         let (Some(id), Some(name)) = (token.id(), token.subject()) else { return Err(BotFault::NotListed) };
         let (at, position) = *self.ids.get(id).ok_or(BotFault::NotListed)?;
         let bot = self.bots.get(at).filter(|bot| *bot.name == *name).ok_or(BotFault::NotListed)?;
@@ -136,9 +172,16 @@ impl Bots {
         if listed.expires <= now { Err(BotFault::Ended(listed.expires)) } else { Ok(bot) }
     }
 
-    /// [`Self::find`] for a running response, in a list of [`Self::at`]: why its token is not accepted any more.
+    /// [`Self::find`] for a running response, in a list of [`Self::at`]: why its token is not accepted any more. An old list
+    /// does not end it.
     pub fn revoked(&self, token: &VerifiedToken) -> Option<Box<Revoked>> {
-        let fault = self.find(token, NumericDate::from_secs(i64::MIN)).err()?;
+        let fault = match self.state {
+            ListState::Absent => BotFault::NoList,
+            ListState::Awaited => BotFault::Unavailable,
+            ListState::Known | ListState::Stale => {
+                self.look_up(token, NumericDate::from_secs(i64::MIN)).err()?
+            }
+        };
         Some(Box::new(Revoked {
             by: RevokedBy::Id,
             value: token.id().unwrap_or_default().into(),
@@ -159,9 +202,12 @@ impl Bot {
 impl fmt::Display for BotFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoList => f.write_str("there is no allow-list of bots (issuer.bots.file)"),
-            Self::NotListed => f.write_str("the allow-list of bots does not have it (issuer.bots.file)"),
-            Self::Ended(end) => write!(f, "the allow-list of bots ended it at {end} (issuer.bots.file)"),
+            Self::NoList => f.write_str("there is no allow-list of bots (issuer.bots)"),
+            Self::Unavailable => f.write_str(
+                "the allow-list of bots (issuer.bots.store) has not been read yet, or not for too long",
+            ),
+            Self::NotListed => f.write_str("the allow-list of bots does not have it (issuer.bots)"),
+            Self::Ended(end) => write!(f, "the allow-list of bots ended it at {end} (issuer.bots)"),
         }
     }
 }

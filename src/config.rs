@@ -61,7 +61,9 @@ mod variables;
 mod words;
 mod yaml_text;
 
-pub use bots::{BotFile, BotFileFault, BotFileState, BotVersion, bots_text};
+pub use bots::{
+    BotFile, BotFileFault, BotFileState, BotSource, BotVersion, bot_json, bots_of_members, bots_text,
+};
 pub use counters::{CounterNames, MAX_PREPARED_COUNTERS, REFUSED_IF_VERIFIED, reports};
 pub use document::{Document, Position, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
@@ -69,7 +71,9 @@ pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
 pub use key_access::KeyAccess;
 pub use listen::{Listen, ListenAddresses};
-pub use load::{Loaded, Used, bots_file, load, load_without_secrets, revocation_file, revocation_store};
+pub use load::{
+    Loaded, Used, bots_are_in_store, bots_file, load, load_without_secrets, revocation_file, revocation_store,
+};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use output::{Audit, AuditedDecisions, Log, LogFormat};
 pub use print::print;
@@ -171,7 +175,7 @@ pub struct Config {
     /// Issues tokens to clients, if `issuer` is configured. Its entry is one of [`Self::trust`].
     pub issuer: Option<Arc<TokenIssuer>>,
     /// The allow-list of bots, if there is one.
-    pub bots: Option<BotFile>,
+    pub bots: Option<BotSource>,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
     /// Peers whose `X-Forwarded-*` and PROXY protocol headers are trusted.

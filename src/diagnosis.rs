@@ -88,7 +88,7 @@ fn claims(
 
 /// Which source of revocations has had no list yet.
 pub fn no_revocation_list(source: &str) -> Detail {
-    let mut detail = Detail::of(format_args!("there is no revocation list yet of"));
+    let mut detail = Detail::of(format_args!("there is no current revocation list of"));
     detail.add_value(Some(source));
     detail
 }

@@ -29,6 +29,7 @@ use crate::config::Discard;
 use crate::cors::Cors;
 use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Recorder};
+use crate::introspection::Introspector;
 use crate::jwks::Keys;
 use crate::message::field_name::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, X_REQUEST_ID};
 use crate::message::{Fields, Head, Request, Response};
@@ -95,6 +96,7 @@ pub struct Gateway {
     credentials: Arc<BackendCredentials>,
     revocations: Arc<RevocationList>,
     bots: Arc<BotList>,
+    introspector: Option<Arc<Introspector>>,
     rate_limits: RateLimits,
     recorder: Arc<Recorder>,
     discard: Discard,

@@ -105,6 +105,8 @@ mod backend_credentials;
 mod upstream;
 #[cfg(feature = "server")]
 pub mod spans;
+#[cfg(feature = "server")]
+mod introspection;
 
 // One request, one process.
 #[cfg(feature = "server")]

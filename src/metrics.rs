@@ -79,7 +79,11 @@ metrics! {
         "When this source of revocations last confirmed its list, seconds since the epoch";
     bots: Gauge, "Bots in the allow-list in force";
     bots_in_force: Gauge,
-        "1 while the allow-list of bots in force is the one in the file, 0 while that is missing or refused";
+        "1 while the allow-list of bots in force is the one of its file or store, 0 while that is missing or refused";
+    bots_last_success_timestamp in Seconds: Family<NoLabels, Timestamp>,
+        "When the file or the store last confirmed the allow-list of bots, seconds since the epoch";
+    introspections: Family<ResultLabel, Counter>,
+        "Questions whether OpenMetadata still accepts a bot's token, by result: active, inactive, failed or postponed";
     pub connections: Gauge, "Open client connections";
     // Updated when the metrics are read.
     pub memory_held in Bytes: Gauge,
@@ -223,10 +227,25 @@ impl Metrics {
         self.revocations_last_success_timestamp.clear();
     }
 
-    /// Sets the number of bots in the allow-list, and whether the one in force is that of the file.
-    pub fn bots(&self, count: usize, in_force: bool) {
+    /// Sets the number of bots in the allow-list, whether the one in force is that of its source, and when the source last
+    /// confirmed it.
+    pub fn bots(&self, count: usize, in_force: bool, confirmed: Option<SystemTime>) {
         self.bots.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.bots_in_force.set(i64::from(in_force));
+        if let Some(confirmed) = confirmed {
+            let confirmed = since_epoch(confirmed);
+            self.bots_last_success_timestamp.get_or_create(&NoLabels {}).set(confirmed);
+        }
+    }
+
+    /// Removes the time of the allow-list of another configuration.
+    pub fn forget_bots(&self) {
+        self.bots_last_success_timestamp.clear();
+    }
+
+    /// Counts one question whether a bot's token is still accepted.
+    pub fn introspection(&self, result: &'static str) {
+        self.introspections.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// Sets the time at which the configuration in force was read.

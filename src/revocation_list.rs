@@ -6,8 +6,10 @@
 //! 2. A list is accepted as a whole or not at all. Whatever cannot be read or reached leaves the current list in force.
 //! 3. Without a list of every source the process is not ready, and a token that no other source revokes is refused: it
 //!    may be revoked. A file has one from the start; the others may begin with the copy in `cacheDir`.
-//! 4. Each request looks its token up in the lists of its configuration, in memory.
-//! 5. A streamed response or a tunnel may outlive the configuration. It holds a [`TokenWatch`], which looks the token
+//! 4. With `maxStale`, a list that its source has not confirmed for so long is no list in this sense. What it revokes stays
+//!    revoked.
+//! 5. Each request looks its token up in the lists of its configuration, in memory.
+//! 6. A streamed response or a tunnel may outlive the configuration. It holds a [`TokenWatch`], which looks the token
 //!    up in the lists in force ([`RevocationsInForce`]) whenever they change.
 
 use std::collections::HashSet;
@@ -99,7 +101,7 @@ impl RevocationList {
                 display_url(url),
                 sources.format.clone(),
             );
-            let state = with_copy(state, url.as_str(), config);
+            let state = with_copy(state.trusted_for(sources.fetching.max_stale), url.as_str(), config);
             UrlList::new(state, url, config).map_err(|error| {
                 ListsError(match error {
                     KeysError::Tls(_, error) => error.to_string(),
@@ -113,7 +115,7 @@ impl RevocationList {
             let name = format!("{} ({})", servers.join(" "), access.namespace);
             let key = "authentication.revocations.store";
             let state = SourceState::new(key, "store".to_owned(), name.clone(), sources.format.clone());
-            StoreList::new(with_copy(state, &name, config), access)
+            StoreList::new(with_copy(state.trusted_for(access.max_stale), &name, config), access)
         });
         let file = sources.file.clone().map(|(file, version)| FileList::new(file, version));
         let wake = store.as_ref().map(StoreList::wake).unwrap_or_default();
@@ -176,10 +178,12 @@ impl RevocationList {
 
     /// The sources that have had no list, each with the reason.
     pub fn missing(&self) -> Vec<String> {
-        let missing = self.states().filter(|state| state.list().is_none());
+        let now = SystemTime::now();
+        let missing = self.states().filter(|state| state.lacks_current_list(now));
         let text = |state: &SourceState| {
             let why = state.failure().unwrap_or_else(|| "it has not been read yet".to_owned());
-            format!("no revocation list from {}: {why}", state.name())
+            let what = if state.list().is_some() { "no current" } else { "no" };
+            format!("{what} revocation list from {}: {why}", state.name())
         };
         missing.map(text).collect()
     }
@@ -265,18 +269,18 @@ impl RevocationList {
 
     /// Reads every source that has had no list once.
     pub async fn fetch_missing(self: &Arc<Self>) {
-        let mut tasks = JoinSet::new();
+        let (mut tasks, now) = (JoinSet::new(), SystemTime::now());
         for index in 0..self.urls.len() {
             let list = self.clone();
             tasks.spawn(async move {
-                if let Some(url) = list.urls.get(index).filter(|url| url.state.list().is_none()) {
+                if let Some(url) = list.urls.get(index).filter(|url| url.state.lacks_current_list(now)) {
                     url.fetch().await;
                 }
             });
         }
         let list = self.clone();
         tasks.spawn(async move {
-            if let Some(store) = list.store.as_ref().filter(|store| store.state.list().is_none()) {
+            if let Some(store) = list.store.as_ref().filter(|store| store.state.lacks_current_list(now)) {
                 store.fetch().await;
             }
         });
@@ -306,7 +310,9 @@ impl RevocationList {
     /// Puts the lists of the sources into force if one of them has changed, and shows their state in the metrics.
     fn publish(&self) {
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = self.states().find(|state| state.list().is_none()).map(|state| state.name().into());
+        let now = SystemTime::now();
+        let missing = self.states().find(|state| state.lacks_current_list(now));
+        let missing = missing.map(|state| state.name().into());
         let lists = RevocationLists::new(self.states().filter_map(SourceState::list), missing);
         if !lists.are_same(&self.current.load()) {
             let lists = Arc::new(lists);

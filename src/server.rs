@@ -175,10 +175,11 @@ impl Process {
         }
     }
 
-    /// Whether the process should get new requests: it has keys and every revocation list, and is not draining.
+    /// Whether the process should get new requests: it has keys and every list, and is not draining.
     pub fn is_ready(&self) -> bool {
         self.has_keys()
             && self.current.load().revocations.are_ready()
+            && self.current.load().bots.is_ready()
             && !self.draining.load(Ordering::Relaxed)
     }
 

@@ -12,16 +12,22 @@
 //! change by hand only has to raise the revision. Announcements may be lost; reading the revision every second is what a
 //! reader relies on.
 //!
+//! A [`Follower`] does that for as long as the process runs, over one connection after another.
+//!
 //! All keys of a set have one hash tag, so that they are on the same node of a cluster. The module knows nothing of what
 //! the members mean: another set is another [`SetName`].
 
 mod connect;
 mod fault;
+mod follower;
 mod reader;
 mod scripts;
 
 pub use connect::{Connector, Link};
 pub use fault::StoreFault;
+#[cfg(test)]
+pub use follower::step;
+pub use follower::{Consumer, Follower, LastWhole};
 pub use reader::{SetReader, Update};
 
 use redis::Value;
@@ -95,14 +101,40 @@ pub struct Changed {
 /// The server cannot be reached, refuses them, or has no room for them. Then none was made, unless the connection broke:
 /// making them again does no harm.
 pub async fn change(link: &mut Link, name: &SetName, changes: &[Change]) -> Result<Changed, StoreFault> {
+    run_change(link, name, changes, None).await
+}
+
+/// As [`change`], but only if the set is at this revision: whoever read it there knows what the changes amount to.
+///
+/// # Errors
+/// As for [`change`], and [`StoreFault::ChangedMeanwhile`].
+pub async fn change_at(
+    link: &mut Link,
+    name: &SetName,
+    changes: &[Change],
+    revision: u64,
+) -> Result<Changed, StoreFault> {
+    run_change(link, name, changes, Some(revision)).await
+}
+
+async fn run_change(
+    link: &mut Link,
+    name: &SetName,
+    changes: &[Change],
+    at: Option<u64>,
+) -> Result<Changed, StoreFault> {
     let mut command = redis::cmd("EVAL");
-    command.arg(scripts::CHANGE).arg(3).arg(&name.members).arg(&name.revision).arg(&name.log);
+    let script = if at.is_some() { scripts::CHANGE_AT } else { scripts::CHANGE };
+    command.arg(script).arg(3).arg(&name.members).arg(&name.revision).arg(&name.log);
     command.arg(MAX_MEMBERS).arg(LOG_LENGTH).arg(&name.channel).arg(format!("{:016x}", random::bits()));
     for change in changes {
         match change {
             Change::Add(member) => command.arg("+").arg(score(member.until)).arg(&member.text),
             Change::Remove(text) => command.arg("-").arg("+inf").arg(text),
         };
+    }
+    if let Some(revision) = at {
+        command.arg(revision);
     }
     let value = timeout(connect::RESPONSE_TIMEOUT, command.query_async::<Value>(link.connection())).await;
     let value = value.map_err(|_| StoreFault::Timeout)??;
@@ -112,6 +144,7 @@ pub async fn change(link: &mut Link, name: &SetName, changes: &[Change]) -> Resu
             count: usize::try_from(*count).unwrap_or_default(),
         }),
         Some([_]) => Err(StoreFault::Full),
+        Some([_, _, _]) => Err(StoreFault::ChangedMeanwhile),
         _ => Err(StoreFault::Unexpected),
     }
 }

@@ -11,6 +11,7 @@ use crate::audit::rfc3339;
 use crate::bot_list::BotListStatus;
 use crate::claims::TokenClass;
 use crate::history::{LastHour, Recent};
+use crate::introspection::IntrospectionStatus;
 use crate::jwks::SourceStatus;
 use crate::metrics::{Buckets, RuleCounts};
 use crate::refusals::Refusal;
@@ -35,6 +36,8 @@ pub struct Overview {
     pub revocations: Vec<RevocationView>,
     /// `null` without an allow-list.
     pub bots: Option<BotsView>,
+    /// Whether OpenMetadata still accepts the tokens of its bots; `null` if it is not asked.
+    pub introspection: Option<IntrospectionStatus>,
     /// Open client connections.
     pub connections: i64,
     pub budgets: Budgets,
@@ -126,6 +129,7 @@ impl Serialize for RevocationView {
             "age_seconds": status.confirmed.map(|time| seconds_since(time, *now)),
             "checked_at": rfc3339(status.checked),
             "restored": status.restored,
+            "stale": status.stale,
             "failure": status.failure,
             "unknown_issuers": status.unknown_issuers,
         });
@@ -141,11 +145,15 @@ impl Serialize for BotsView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(status, now) = self;
         let value = json!({
-            "file": status.file.display().to_string(),
+            "source": status.source,
+            "name": status.name,
+            "file": (status.source == "file").then_some(&status.name),
             "bots": status.bots,
             "tokens": status.tokens,
             "loaded_at": rfc3339(status.since),
             "age_seconds": seconds_since(status.since, *now),
+            "confirmed_at": status.confirmed.map(rfc3339),
+            "restored": status.restored,
             "failure": status.failure,
         });
         value.serialize(serializer)

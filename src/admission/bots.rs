@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Environment, Step};
-use crate::bots::Bot;
+use crate::bots::{Bot, BotFault};
 use crate::claims::{IssuedKind, VerifiedToken};
 use crate::decision::{Denial, Reason};
 use crate::diagnosis::Detail;
@@ -45,7 +45,11 @@ pub(super) fn check<E: Environment>(
         let mut detail = Detail::of(format_args!("the jti is"));
         detail.add_value(token.id());
         detail.add(format_args!("; {fault}"));
-        (Step::Revocation, Denial::new(Reason::Revoked).with(detail.finish()))
+        let reason = match fault {
+            BotFault::Unavailable => Reason::RevocationsUnavailable,
+            BotFault::NoList | BotFault::NotListed | BotFault::Ended(_) => Reason::Revoked,
+        };
+        (Step::Revocation, Denial::new(reason).with(detail.finish()))
     })?;
     if bot.allows_source(source) {
         return Ok(());

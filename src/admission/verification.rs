@@ -67,6 +67,7 @@ impl Admission {
                     let token = bots::with_roles(self.authorizer.exchange.map(token), environment);
                     let token = Arc::new(token);
                     environment.keep(text, &token, keys.generation);
+                    environment.introspect(text, &token).await;
                     break token;
                 }
                 Err(refused) => refused,

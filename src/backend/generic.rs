@@ -20,6 +20,7 @@ pub(super) const PRESET: Preset = Preset {
     principal_style: PrincipalStyle::AsIs,
     token_format: None,
     identification: None,
+    bot_introspection: None,
     has_resource_metadata: false,
     expired_message: None,
 };

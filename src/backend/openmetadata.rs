@@ -42,6 +42,8 @@ pub(super) const PRESET: Preset = Preset {
         text: None,
         versions: &[&["version"]],
     }),
+    // Its filter compares the token with the stored one. /v1/system/auth/introspect would say the same, but no release has it.
+    bot_introspection: Some("/api/v1/users/loggedInUser"),
     has_resource_metadata: true,
     ..generic::PRESET
 };

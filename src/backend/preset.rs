@@ -41,6 +41,8 @@ pub struct Preset {
     pub token_format: Option<TokenFormat>,
     /// How the backend tells which product it is.
     pub identification: Option<Identification>,
+    /// The path at which a token of one of its bots is answered with 200 if the backend still accepts it, and with 401 if not.
+    pub bot_introspection: Option<&'static str>,
     /// Whether the backend serves protected resource metadata (RFC 9728) itself, on public routes.
     pub has_resource_metadata: bool,
     /// The backend's own message for an expired token, if its clients depend on it.

@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs;
+use std::time::Instant;
 
 use super::*;
 use crate::bots::BotToken;
-use crate::config::bots_text;
+use crate::config::{BotFile, Sources, bots_text, load};
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -28,8 +29,13 @@ fn list(names: &[&str]) -> String {
     bots_text(&names.iter().map(bot).collect::<Vec<_>>())
 }
 
-fn found(file: &BotFile, before: Option<Arc<BotList>>) -> FoundBots {
-    FoundBots { file: Some(file.clone()), read: file.read(NOW.into()).map(Some), before }
+/// A configuration with this allow-list.
+pub(super) fn config_with(source: BotSource) -> Config {
+    let environment =
+        [("AUTHENTICATION_PUBLIC_KEYS", "https://a/jwks"), ("METAGATE_UPSTREAM__URL", "http://b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let loaded = load(&Sources { environment: environment.into(), ..Sources::default() }).unwrap();
+    Config { bots: Some(source), ..loaded.config }
 }
 
 struct Setup {
@@ -51,17 +57,33 @@ impl Setup {
     }
 
     fn load(&self, before: Option<&Arc<BotList>>) -> Arc<BotList> {
-        BotList::new(found(&self.file, before.cloned()), &self.metrics, &self.in_force, NOW)
+        self.load_file(&self.file, before)
+    }
+
+    fn load_file(&self, file: &BotFile, before: Option<&Arc<BotList>>) -> Arc<BotList> {
+        let before = before.map(|before| &**before);
+        BotList::new(&config_with(BotSource::File(file.clone())), before, &self.metrics, &self.in_force, NOW)
+    }
+
+    fn enter(&self, before: Option<&Arc<BotList>>) -> Arc<BotList> {
+        let list = self.load(before);
+        list.enter();
+        list
     }
 
     fn gauges(&self) -> (bool, usize) {
-        let text = self.metrics.encode(crate::metrics::ExpositionFormat::accepted(""));
-        let value = |name: &str| {
-            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
-            line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
-        };
-        (value("metagate_bots_in_force") == 1, value("metagate_bots"))
+        gauges(&self.metrics)
     }
+}
+
+/// Whether the list in force is the current one, and the number of its bots.
+pub(super) fn gauges(metrics: &Metrics) -> (bool, usize) {
+    let text = metrics.encode(crate::metrics::ExpositionFormat::accepted(""));
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    (value("metagate_bots_in_force") == 1, value("metagate_bots"))
 }
 
 fn names(list: &BotList) -> Vec<String> {
@@ -72,7 +94,7 @@ fn names(list: &BotList) -> Vec<String> {
 fn without_a_list_at_the_start_no_bot_is_accepted_until_there_is_one() {
     let setup = Setup::new();
     setup.write("broken");
-    let list_in_force = setup.load(None);
+    let list_in_force = setup.enter(None);
     let status = list_in_force.status().unwrap();
     assert!(!status.is_known && status.failure.is_some() && !list_in_force.current().is_known());
     assert_eq!(setup.gauges(), (false, 0));
@@ -88,16 +110,15 @@ fn without_a_list_at_the_start_no_bot_is_accepted_until_there_is_one() {
 fn a_broken_list_leaves_the_current_one_in_force() {
     let setup = Setup::new();
     setup.write(&list(&["a", "b"]));
-    let before = setup.load(None);
+    let before = setup.enter(None);
     assert_eq!(setup.gauges(), (true, 2));
     setup.write("- {name: a}");
     before.look(Instant::now, NOW);
     assert_eq!((names(&before).len(), setup.gauges()), (2, (false, 2)));
     // Also when the configuration is loaded again, unless it names another file.
-    let after = setup.load(Some(&before));
+    let after = setup.enter(Some(&before));
     assert_eq!((names(&after).len(), setup.gauges()), (2, (false, 2)));
-    let other = BotFile::new("/no/such/file".into());
-    let other = BotList::new(found(&other, Some(after.clone())), &setup.metrics, &setup.in_force, NOW);
+    let other = setup.load_file(&BotFile::new("/no/such/file".into()), Some(&after));
     assert!(!other.current().is_known());
     setup.write(&list(&["b"]));
     after.look(Instant::now, NOW);

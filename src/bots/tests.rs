@@ -65,7 +65,7 @@ fn the_end_in_the_list_counts() {
     assert_eq!(bots.at(NOW_DATE).revoked(&token), None);
     let revoked = bots.at(end).revoked(&token).unwrap();
     assert_eq!((revoked.by, &*revoked.value), (RevokedBy::Id, &*issued.id));
-    assert!(revoked.note.unwrap().contains("issuer.bots.file"));
+    assert!(revoked.note.unwrap().contains("issuer.bots"));
     assert!(!Bots::default().at(NOW_DATE).is_known());
 }
 
@@ -105,4 +105,21 @@ fn names_are_plain() {
     for name in ["", "-a", "A", "a b", "a@b", "\u{e4}", "a/b", "a\n", "*", &"a".repeat(65)] {
         assert!(check_name(name).is_err(), "{name}");
     }
+}
+
+/// A list that cannot be relied on accepts nothing, and says that nobody knows.
+#[test]
+fn a_list_that_is_awaited_or_stale_is_unavailable() {
+    let (token, issued) = issue("nightly");
+    let known = Bots::new(vec![bot("nightly", vec![listed(&issued)])]);
+    let stale = known.stale();
+    assert!(known.find(&token, NOW_DATE).is_ok() && known.is_available());
+    assert_eq!(stale.find(&token, NOW_DATE), Err(BotFault::Unavailable));
+    assert_eq!(Bots::awaited().find(&token, NOW_DATE), Err(BotFault::Unavailable));
+    assert!(!stale.is_available() && !Bots::awaited().is_available());
+    assert!(stale.is_known() && stale.at(NOW_DATE).is_known() && !Bots::awaited().is_known());
+    // Running responses go on with an old list, except what that does not have.
+    assert_eq!(stale.revoked(&token), None);
+    assert!(Bots::new(Vec::new()).stale().revoked(&token).is_some());
+    assert!(Bots::awaited().revoked(&token).is_some());
 }

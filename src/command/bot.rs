@@ -1,7 +1,7 @@
 //! `metagate bot`: bots of our own. Their tokens are signed here, and the allow-list says which are accepted.
 //!
 //! The list has no secret, and a token is shown once: when it is made. A change replaces the file in one step, after other
-//! changes by this command.
+//! changes by this command; in the store it is one step too.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -18,6 +18,7 @@ use crate::numeric_date::NumericDate;
 
 mod change;
 mod list;
+pub(super) mod store;
 mod token;
 
 use list::List;
@@ -119,8 +120,12 @@ pub(super) struct Deletion {
 #[derive(Debug, Args)]
 struct ListArguments {
     /// The allow-list; by default the file that issuer.bots.file of the configuration names.
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", conflicts_with = "store")]
     file: Option<PathBuf>,
+    /// The allow-list in the store that authentication.revocations.store of the configuration names. It is also the default
+    /// with issuer.bots.store.
+    #[arg(long)]
+    store: bool,
     #[command(flatten)]
     config: ConfigArguments,
 }

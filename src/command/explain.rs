@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,7 @@ use super::input::{read_body, read_token, refuse_arguments};
 use super::running::{self, Ask};
 use super::{ConfigArguments, Failure, load, runtime};
 use crate::backend_credentials::BackendCredentials;
+use crate::bot_list::BotList;
 use crate::challenge::Wording;
 use crate::config::Flags;
 use crate::explanation::{self, Context, Question};
@@ -110,17 +112,20 @@ fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, F
     keys.want_keys_of(&question.token);
     let revocations = RevocationList::new(config, None, &Arc::new(Metrics::new()), &Arc::default())
         .map_err(RunError::from)?;
-    runtime()?.block_on(async { tokio::join!(keys.fetch_all(), revocations.fetch_missing()) });
+    let bots = BotList::new(config, None, &Arc::new(Metrics::new()), &Arc::default(), SystemTime::now());
+    runtime()?.block_on(async {
+        tokio::join!(keys.fetch_all(), revocations.fetch_missing(), bots.fetch_missing())
+    });
     let revocations = revocations.current();
     let admission = admission(config);
     let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);
     let credentials = BackendCredentials::new(config, Arc::default());
     let now = system_clock();
-    let bots = config.bots.as_ref().map(|file| file.read(now));
-    if let Some(Err(fault)) = &bots {
-        eprintln!("warning: issuer.bots.file: {}", printable::line(&fault.to_string()));
+    let status = bots.status();
+    if let Some((source, fault)) = status.and_then(|status| Some((status.source, status.failure?))) {
+        eprintln!("warning: issuer.bots.{source}: {}", printable::line(&fault));
     }
-    let bots = bots.and_then(Result::ok);
+    let bots = bots.current();
     let context = Context {
         admission: &admission,
         wording: &wording,
@@ -128,7 +133,7 @@ fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, F
         sources: keys.status(),
         credentials: &credentials,
         revocations: config.revocations.is_configured().then_some(&**revocations),
-        bots: bots.as_ref().map(|version| &*version.bots),
+        bots: Some(&**bots),
         graphql_bytes: config.limits.graphql_bytes,
         now,
     };

@@ -1,4 +1,4 @@
-//! Reads and writes the allow-list of bots (`issuer.bots.file`).
+//! Reads and writes the allow-list of bots (`issuer.bots`): a file, or the members of a set in the store.
 
 use std::fmt;
 use std::fs::File;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::StoreAccess;
 use super::document::{self, Problem};
 use crate::bots::{Bot, Bots};
 use crate::digest::Sha256;
@@ -17,10 +18,28 @@ use crate::numeric_date::NumericDate;
 mod entries;
 mod written;
 
-pub use written::text as bots_text;
+pub use written::{json as bot_json, text as bots_text};
 
 /// The most tokens of a list. A list is kept in memory as a whole.
 pub const MAX_BOT_TOKENS: usize = 10_000;
+
+/// Where the allow-list is.
+#[derive(Clone, Debug)]
+pub enum BotSource {
+    /// In a file.
+    File(BotFile),
+    /// In the store that replicas share.
+    Store(Arc<StoreAccess>),
+}
+
+/// The bots of members of the store, each one JSON object.
+///
+/// # Errors
+/// What is wrong with one of them. The list is accepted as a whole or not at all.
+pub fn bots_of_members<'t>(members: impl IntoIterator<Item = &'t str>) -> Result<Vec<Bot>, String> {
+    let problem = |problem: Problem| format!("an entry of the store is invalid: {}", problem.message);
+    entries::read_each(members).map_err(problem)
+}
 
 /// The allow-list's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -66,7 +66,7 @@ ids! {
     BackendUnreachable: "backend-unreachable", "`upstream.url` does not answer (`check`). An error if it is about TLS or the protocol.";
     BotTokenEnds: "bot-token-ends", "The last token of a bot ends within 14 days, or the bot has none (`check`).";
     BotUnmapped: "bot-unmapped", "A bot of `issuer.bots` that no entry of `exchange` names, or the other way round (`check`).";
-    BotsUnreadable: "bots-unreadable", "`issuer.bots.file` cannot be used, so no bot is accepted (`check`). Always an error.";
+    BotsUnreadable: "bots-unreadable", "The list of `issuer.bots` cannot be used, so no bot is accepted (`check`). Always an error.";
     CertificateExpired: "certificate-expired", "A certificate of metagate, or every authority of a file, has expired (`check`). Always an error.";
     CertificateExpires: "certificate-expires", "A certificate of metagate, or every authority of a file, expires within 14 days (`check`).";
     CountersMissing: "counters-missing", "The issuer entries and rules have more combinations than counters are created in advance, so `increase()` misses the first event of the others.";

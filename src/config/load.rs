@@ -14,7 +14,7 @@ use super::parse;
 use super::secret::AbsentSecrets;
 use super::settings::{self, KEYS, Key};
 use super::sources::{Flags, Sources};
-use super::{Config, EnvironmentProxies, SpanExport, StoreAccess};
+use super::{Config, EnvironmentProxies, SpanExport, StoreAccess, values};
 
 /// A loaded configuration with its warnings.
 #[derive(Debug)]
@@ -159,6 +159,19 @@ pub fn bots_file(sources: &Sources) -> Result<Option<PathBuf>, ConfigErrors> {
         return Err(failed(errors, &files));
     }
     Ok(merged.text_at("issuer.bots.file").map(|(path, _)| PathBuf::from(path)))
+}
+
+/// Whether the allow-list of bots is in the store (`issuer.bots.store`), as the sources say.
+///
+/// # Errors
+/// The sources cannot be read at all.
+pub fn bots_are_in_store(sources: &Sources) -> Result<bool, ConfigErrors> {
+    let Read { merged, files, errors, .. } = read(sources);
+    if files.broken {
+        return Err(failed(errors, &files));
+    }
+    let text = merged.text_at("issuer.bots.store").map(|(text, _)| text);
+    Ok(text.is_some_and(|text| values::boolean(text) == Ok(true)))
 }
 
 /// The store that `authentication.revocations.store` names, also if the rest of the configuration is invalid.

@@ -48,8 +48,8 @@ use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;
 use super::{
-    BotFile, ClientAuth, Config, DatahubSystem, EnvironmentProxies, ExchangeConfig, Jwks, Log, ProxyProtocol,
-    ServerTls, Shutdown, StoreAccess, TlsVersion, TokenCache, TrustEntry,
+    BotSource, ClientAuth, Config, DatahubSystem, EnvironmentProxies, ExchangeConfig, Jwks, Log,
+    ProxyProtocol, RevocationSources, ServerTls, Shutdown, StoreAccess, TlsVersion, TokenCache, TrustEntry,
 };
 use crate::backend::Backend;
 use crate::mint::Minter;
@@ -127,7 +127,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         upstream: url,
         max_keys: jwks.max_keys,
     };
-    let Trust { trust, mint, issuer, exchange } = trust(root, &place);
+    let Trust { trust, mint, issuer, exchange, revocations, bots } = trust(root, &place);
     let policy = policy(root, backend, url.map_or("/", |url| url.path()), &trust, mint.as_deref());
     let datahub_system = datahub_system(root, backend);
     let (token_fields, listener_token_fields) = token_headers::all(root, backend, datahub_system.is_some());
@@ -139,7 +139,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         tls: server_tls(&root.section("tls")),
         strip_prefix: strip_prefix.clone(),
         forward_auth: listeners.forward_auth,
-        revocations: revocations::revocations(root, &trust, exchange.endpoint.as_ref()),
+        revocations,
         resource_metadata: resource_metadata::resource_metadata(root, backend, &trust),
         rule_tests: rule_tests::rule_tests(root, &policy, &trust),
         trust,
@@ -152,7 +152,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         datahub_system,
         mint,
         issuer,
-        bots: root.section("issuer").section("bots").file("file").map(BotFile::new),
+        bots,
         exchange,
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
@@ -180,6 +180,8 @@ struct Trust {
     mint: Option<Arc<Minter>>,
     issuer: Option<Arc<TokenIssuer>>,
     exchange: ExchangeConfig,
+    revocations: RevocationSources,
+    bots: Option<BotSource>,
 }
 
 /// The keys to mint with, and those that sign for clients, must not be those of a trusted issuer, and some issuers take
@@ -190,7 +192,9 @@ fn trust(root: &Section<'_>, place: &key_source::Place<'_>) -> Trust {
     let issuer = issuer::issuer(root, &mut trust, mint.as_ref());
     let mut exchange = token_exchange::token_exchange(root, place.backend, &mut trust, mint.as_ref());
     exchange.endpoint = token_endpoint::token_endpoint(root, &exchange, issuer.as_ref());
-    Trust { trust, mint, issuer, exchange }
+    let revocations = revocations::revocations(root, &trust, exchange.endpoint.as_ref());
+    let bots = issuer::bots(root, revocations.store.as_ref());
+    Trust { trust, mint, issuer, exchange, revocations, bots }
 }
 
 fn policy(

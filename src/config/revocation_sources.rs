@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use secrecy::SecretString;
 use url::Url;
 
@@ -25,6 +26,8 @@ pub struct RevocationSources {
     pub store: Option<Arc<StoreAccess>>,
     /// Where the holder of a token can revoke it.
     pub endpoint: Option<RevocationEndpointConfig>,
+    /// The path at which the backend is asked about tokens of its bots, if it is.
+    pub introspection: Option<PathAndQuery>,
     /// How lists are made of their entries.
     pub format: ListFormat,
 }
@@ -43,6 +46,8 @@ pub struct RevocationEndpointConfig {
 pub struct ListFetching {
     /// How often.
     pub interval: Duration,
+    /// For how long a list is in force that cannot be fetched again; if not set, for ever.
+    pub max_stale: Option<Duration>,
     /// A file with the bearer token to send, read for each fetch.
     pub bearer_token_file: Option<PathBuf>,
     /// PEM: authorities in addition to the platform's.
@@ -68,6 +73,8 @@ pub struct StoreAccess {
     pub tls: ClientTls,
     /// How often the server is asked for changes.
     pub poll: Duration,
+    /// For how long a list is in force that the server does not confirm; if not set, for ever.
+    pub max_stale: Option<Duration>,
 }
 
 impl RevocationSources {

@@ -89,6 +89,7 @@ words! {
     DatahubTokenType { ServiceAccount: "serviceAccount", Session: "session" }
     Effect { Allow: "allow", Deny: "deny" }
     ExchangeMode { Required: "required", Optional: "optional" }
+    Introspect { Off: "off", Bots: "bots" }
     LogFormat { Json: "json", Text: "text" }
     Mode { Enforce: "enforce", Report: "report" }
     NonExpiring { None: "none", Bots: "bots", AccessTokens: "accessTokens", Any: "any" }
@@ -109,6 +110,16 @@ words! {
              the actor if that credential is present; write `forward`, and GMS verifies the token again"
     }
     UpstreamProtocol { Http1: "http1", Http2: "http2", Auto: "auto" }
+}
+
+/// Which tokens the backend is asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Introspect {
+    /// None.
+    #[default]
+    Off,
+    /// Tokens of its bots.
+    Bots,
 }
 
 /// A kind of token that can be refused by its claims.

@@ -16,6 +16,7 @@ use crate::claims::FieldRules;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
 use crate::decision::{Authorizer, SystemCredential};
 use crate::exchange::Recorder;
+use crate::introspection::Introspector;
 use crate::jwks::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
@@ -59,6 +60,7 @@ impl Gateway {
             credentials,
             revocations,
             bots,
+            introspector: None,
             rate_limits: RateLimits::new(
                 config.limits.failures,
                 config.limits.principal,
@@ -102,6 +104,12 @@ impl Gateway {
 }
 
 impl Gateway {
+    /// Asks the backend about tokens of its bots.
+    #[must_use]
+    pub fn with_introspector(self, introspector: Option<Arc<Introspector>>) -> Self {
+        Self { introspector, ..self }
+    }
+
     /// Takes over what clients have used up of the rate limits that are the same as in this gateway.
     #[must_use]
     pub fn with_counts_of(mut self, before: Option<&Self>) -> Self {

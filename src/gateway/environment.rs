@@ -136,7 +136,15 @@ impl Environment for LiveEnvironment<'_> {
     }
 
     fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable> {
-        self.gateway.revocations.current().check(token, text)
+        let listed = self.gateway.revocations.current().check(token, text)?;
+        let introspector = self.gateway.introspector.as_ref();
+        Ok(listed.or_else(|| introspector.and_then(|introspector| introspector.check(token, text))))
+    }
+
+    async fn introspect(&mut self, text: &str, token: &VerifiedToken) {
+        if let Some(introspector) = &self.gateway.introspector {
+            self.waited.during(introspector.first_answer(token, text)).await;
+        }
     }
 
     fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {

@@ -65,6 +65,13 @@ impl Metrics {
         }
     }
 
+    /// Creates the counters of introspection.
+    pub fn expect_introspections(&self) {
+        for result in ["active", "inactive", "failed", "postponed"] {
+            create(&self.introspections, &ResultLabel { result });
+        }
+    }
+
     /// Creates the counters of a key source, whose fetches have these results.
     pub fn expect_source(&self, source: KeySourceLabels<'_>, results: &[&'static str]) {
         create(&self.jwks_kid_reused, &SourceLabel::from(source));

@@ -36,6 +36,8 @@ fn used() -> Metrics {
     metrics.token_cache("hit");
     metrics.revocations("jti", 1);
     metrics.revocation_source("file", true, Some(UNIX_EPOCH));
+    metrics.bots(1, true, Some(UNIX_EPOCH));
+    metrics.introspection("active");
     metrics.config_reload("applied");
     metrics.certificate_ends(Some(UNIX_EPOCH));
     metrics.jwks_fetch(SOURCE, "ok");

@@ -95,6 +95,11 @@ impl RevocationsInForce {
         }
     }
 
+    /// Whether lists of bots are accepted from this source.
+    pub fn is_current_bots(&self, source: u64) -> bool {
+        *self.source_of_bots.lock().unwrap_or_else(PoisonError::into_inner) == source
+    }
+
     /// Makes running responses look their tokens up again.
     fn announce(&self) {
         self.changed.send_modify(|version| {

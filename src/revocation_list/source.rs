@@ -25,6 +25,8 @@ pub(super) struct SourceState {
     format: ListFormat,
     /// The copy on disk, if there is one.
     copy: Option<StoredCopy>,
+    /// For how long a list is trusted that the source does not confirm.
+    max_stale: Option<Duration>,
     state: Mutex<State>,
 }
 
@@ -62,6 +64,8 @@ pub struct ListStatus {
     pub failure: Option<String>,
     /// Whether the list is the copy that an earlier run left, which the source has not confirmed.
     pub restored: bool,
+    /// Whether it is older than `maxStale`, so that only what it revokes is decided by it.
+    pub stale: bool,
     /// Issuers whose entries revoke nothing, because no issuer entry has that name; the first ten.
     pub unknown_issuers: Vec<String>,
 }
@@ -78,7 +82,12 @@ impl SourceState {
             failure: None,
             restored: false,
         };
-        Self { key, label, name, format, copy: None, state: Mutex::new(state) }
+        Self { key, label, name, format, copy: None, max_stale: None, state: Mutex::new(state) }
+    }
+
+    /// Trusts a list only for this time while the source does not confirm it.
+    pub(super) fn trusted_for(self, max_stale: Option<Duration>) -> Self {
+        Self { max_stale, ..self }
     }
 
     /// Keeps a copy on disk, and begins with it if it is younger than `max_age`.
@@ -135,6 +144,17 @@ impl SourceState {
     /// The list, if the source has had one.
     pub(super) fn list(&self) -> Option<Arc<Revocations>> {
         self.lock().list.clone()
+    }
+
+    /// Whether there is no list, or one that the source has not confirmed for too long.
+    pub(super) fn lacks_current_list(&self, now: SystemTime) -> bool {
+        let state = self.lock();
+        state.list.is_none() || self.is_stale(&state, now)
+    }
+
+    fn is_stale(&self, state: &State, now: SystemTime) -> bool {
+        let age = state.confirmed.and_then(|confirmed| now.duration_since(confirmed).ok());
+        self.max_stale.is_some_and(|max| age.is_some_and(|age| age > max))
     }
 
     /// Why it has no list, or cannot renew it.
@@ -258,6 +278,7 @@ impl SourceState {
 
     pub(super) fn status(&self) -> ListStatus {
         let state = self.lock().clone();
+        let stale = self.is_stale(&state, SystemTime::now());
         let list = state.list.unwrap_or_default();
         let unknown = self.format.unknown_issuers(&list).into_iter().take(NAMED_ISSUERS);
         ListStatus {
@@ -270,6 +291,7 @@ impl SourceState {
             unknown_issuers: unknown.map(ToOwned::to_owned).collect(),
             failure: state.failure,
             restored: state.restored,
+            stale,
         }
     }
 }

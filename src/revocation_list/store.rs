@@ -4,24 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
 
 use super::source::SourceState;
 use crate::config::{ListFormat, ReadList, StoreAccess, WrittenEntry};
 use crate::numeric_date::NumericDate;
-use crate::random;
 use crate::revocation::{Remark, Revocations};
-use crate::shared_set::{Connector, Link, MAX_MEMBERS, Member, SetName, SetReader, StoreFault, Update};
+use crate::shared_set::{Consumer, Follower, LastWhole, Member, SetName, StoreFault, Update};
 
-/// The minimum time between two reads, and so between two lists.
-const MIN_GAP: Duration = Duration::from_millis(200);
 /// The minimum time between two reads of the whole set that nothing but ended entries and the copy on disk ask for.
 const WHOLE_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the copy on disk is renewed although nothing changes.
 const COPY_INTERVAL: Duration = Duration::from_secs(600);
-/// The pauses between attempts to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The name of the set of revocations.
 pub fn set_name(access: &StoreAccess) -> SetName {
@@ -39,11 +32,7 @@ pub fn member_of(entry: &WrittenEntry) -> Member {
 #[derive(Debug)]
 pub(super) struct StoreList {
     pub(super) state: Arc<SourceState>,
-    connector: Connector,
-    name: SetName,
-    poll: Duration,
-    /// Makes the task that follows the list read it.
-    wake: Arc<Notify>,
+    follower: Follower,
     history: Mutex<History>,
 }
 
@@ -56,125 +45,39 @@ struct History {
     kept: Option<Arc<Revocations>>,
 }
 
-/// When the whole set was last read, and whether it has changed since.
-struct LastWhole {
-    at: Instant,
-    changed_since: bool,
-    /// How many members the set has at most.
-    members: usize,
-}
-
 impl StoreList {
     pub(super) fn new(state: SourceState, access: &Arc<StoreAccess>) -> Self {
-        Self {
-            state: Arc::new(state),
-            connector: Connector::new(access.clone()),
-            name: set_name(access),
-            poll: access.poll,
-            wake: Arc::default(),
-            history: Mutex::default(),
-        }
+        let store = state.name().to_owned();
+        let follower = Follower::new("revocation list", store, access, set_name(access));
+        Self { state: Arc::new(state), follower, history: Mutex::default() }
     }
 
     /// Notify it to have the list read soon.
     pub(super) fn wake(&self) -> Arc<Notify> {
-        self.wake.clone()
+        self.follower.wake()
     }
 
     /// Reads the list once.
     pub(super) async fn fetch(&self) {
-        let read = async {
-            let mut link = self.connector.connect(&self.name, &Arc::default()).await?;
-            let update = SetReader::new(self.name.clone()).read(&mut link).await?;
-            self.apply(update).await
-        };
-        if let Err(fault) = read.await {
-            self.state.failed(fault.to_string(), SystemTime::now());
-        }
+        self.follower.fetch(self).await;
     }
 
     /// Follows the list. `publish` is called after each read and each failure.
     pub(super) async fn run(&self, publish: impl Fn()) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let began = Instant::now();
-            let Err(fault) = self.follow(&publish).await;
-            self.state.failed(fault.to_string(), SystemTime::now());
-            publish();
-            if began.elapsed() > LAST_PAUSE {
-                pause = FIRST_PAUSE;
-            }
-            // Replicas must not come back all at once.
-            let jitter = f64::from(u32::try_from(random::bits() % 512).unwrap_or_default()) / 1024.0;
-            sleep(pause.mul_f64(0.75 + jitter)).await;
-            pause = (2 * pause).min(LAST_PAUSE);
-        }
-    }
-
-    /// Follows the list over one connection, until that fails.
-    async fn follow(&self, publish: &impl Fn()) -> Result<std::convert::Infallible, StoreFault> {
-        let mut link = self.connector.connect(&self.name, &self.wake).await?;
-        let mut reader = SetReader::new(self.name.clone());
-        // Before the first read, so that no change is missed in between.
-        if let Err(fault) = link.subscribe(reader.channel()).await {
-            let poll = self.poll;
-            tracing::warn!(source = self.state.name(), cause = %fault, ?poll, "changes of the revocation list are not announced; asking for them");
-        }
-        tracing::info!(
-            source = self.state.name(),
-            server = link.address(),
-            "connected to the revocation store"
-        );
-        let mut last = LastWhole { at: Instant::now(), changed_since: false, members: 0 };
-        loop {
-            let read_at = Instant::now();
-            if self.needs_whole(&last) {
-                reader.forget();
-            }
-            self.step(&mut reader, &mut link, &mut last).await?;
-            publish();
-            tokio::select! {
-                () = self.wake.notified() => {}
-                () = sleep(self.poll) => {}
-            }
-            sleep_until(read_at + MIN_GAP).await;
-        }
-    }
-
-    async fn step(
-        &self,
-        reader: &mut SetReader,
-        link: &mut Link,
-        last: &mut LastWhole,
-    ) -> Result<(), StoreFault> {
-        let mut update = reader.read(link).await?;
-        if let Update::Added(members) = &update {
-            last.members += members.len();
-            last.changed_since = true;
-            if last.members > MAX_MEMBERS {
-                // Some of them may be in the set already, or have ended.
-                reader.forget();
-                update = reader.read(link).await?;
-            }
-        }
-        if let Update::Whole { members, .. } = &update {
-            *last = LastWhole { at: Instant::now(), changed_since: false, members: members.len() };
-        }
-        self.apply(update).await
-    }
-
-    /// Whether the whole set has to be read although the log may lead further.
-    fn needs_whole(&self, last: &LastWhole) -> bool {
-        let age = last.at.elapsed();
-        let has_copy = self.state.has_copy();
-        let is_due = self.state.has_ended_entries(SystemTime::now()) || has_copy && last.changed_since;
-        is_due && age > WHOLE_INTERVAL || has_copy && age > COPY_INTERVAL
+        self.follower.run(self, publish).await;
     }
 
     /// The list that is in force in addition, because the store has lost it.
     fn kept(&self, update: &Update) -> Option<Arc<Revocations>> {
-        let Update::Whole { revision, members } = update else { return None };
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let (revision, members) = match update {
+            Update::Unchanged => return None,
+            Update::Added { revision, .. } => {
+                history.revision = *revision;
+                return None;
+            }
+            Update::Whole { revision, members } => (revision, members),
+        };
         if *revision < history.revision {
             history.kept = self.state.list();
             tracing::error!(
@@ -189,8 +92,16 @@ impl StoreList {
         history.revision = *revision;
         history.kept.clone()
     }
+}
 
-    /// Makes the list from what was read.
+impl Consumer for StoreList {
+    fn needs_whole(&self, last: &LastWhole) -> bool {
+        let age = last.at.elapsed();
+        let has_copy = self.state.has_copy();
+        let is_due = self.state.has_ended_entries(SystemTime::now()) || has_copy && last.changed_since;
+        is_due && age > WHOLE_INTERVAL || has_copy && age > COPY_INTERVAL
+    }
+
     async fn apply(&self, update: Update) -> Result<(), StoreFault> {
         let now = SystemTime::now();
         let (state, kept) = (self.state.clone(), self.kept(&update));
@@ -198,7 +109,7 @@ impl StoreList {
         let applied = tokio::task::spawn_blocking(move || {
             match update {
                 Update::Unchanged => state.is_unchanged(now),
-                Update::Added(members) => {
+                Update::Added { members, .. } => {
                     let list = state.list().map(|list| (*list).clone());
                     let list = list.unwrap_or_else(|| state.format().empty());
                     let end = state.next_end();
@@ -211,6 +122,10 @@ impl StoreList {
         });
         let applied = applied.await.unwrap_or_else(|_| Err("reading the list panicked".to_owned()));
         applied.map_err(StoreFault::Server)
+    }
+
+    fn failed(&self, fault: &StoreFault) {
+        self.state.failed(fault.to_string(), SystemTime::now());
     }
 }
 

@@ -258,3 +258,34 @@ fn a_watch_follows_the_configuration_in_force() {
     new.look(Instant::now, NOW);
     assert_eq!(watch.revoked_by().map(|found| found.by), Some(RevokedBy::Id));
 }
+
+/// With `maxStale`, what an old list does not revoke is not accepted either.
+#[test]
+fn a_list_that_is_too_old_is_no_list() {
+    let (metrics, in_force) = (Arc::new(Metrics::new()), Arc::new(RevocationsInForce::default()));
+    let url = [
+        ("METAGATE_AUTHENTICATION__REVOCATIONS__URLS", "https://a.example/list"),
+        ("METAGATE_AUTHENTICATION__REVOCATIONS__MAX_STALE", "1m"),
+    ];
+    let read = |list: &RevocationList, age: u64| {
+        let state = &list.urls[0].state;
+        let document = state.format().read("a", b"[{jti: a}]", NOW.into()).unwrap();
+        state.has_list(document, SystemTime::now() - Duration::from_secs(age));
+        list.publish();
+    };
+    let list = RevocationList::new(&config(&url), None, &metrics, &in_force).unwrap();
+    list.enter();
+    let check =
+        |id: &str| list.current().check(&verified(json!({"jti": id})), "").map(|found| found.is_some());
+    read(&list, 50);
+    assert!(list.are_ready() && list.missing().is_empty());
+    assert_eq!((check("a").ok(), check("b").ok()), (Some(true), Some(false)));
+    read(&list, 70);
+    assert!(!list.are_ready() && list.status()[0].stale);
+    assert_eq!((check("a").ok(), check("b").ok()), (Some(true), None), "what it revokes stays revoked");
+    assert!(list.missing()[0].starts_with("no current revocation list from https://a.example/list"));
+    // Without the key it is in force for ever.
+    let list = RevocationList::new(&config(&url[..1]), None, &metrics, &in_force).unwrap();
+    read(&list, 70_000);
+    assert!(list.are_ready() && !list.status()[0].stale);
+}

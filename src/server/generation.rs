@@ -17,13 +17,14 @@ use super::connection_policy::ConnectionPolicy;
 use super::descriptors;
 use crate::audit::AuditTrail;
 use crate::backend_credentials::BackendCredentials;
-use crate::bot_list::{BotList, FoundBots};
+use crate::bot_list::BotList;
 use crate::budget;
 use crate::config::{self, Config, Listen, Loaded};
 use crate::connection::{ConnectionSettings, WorkerState};
 use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
+use crate::introspection::Introspector;
 use crate::jwks::Keys;
 use crate::metrics::{Expected, Metrics};
 use crate::mint_cache;
@@ -115,6 +116,7 @@ pub(super) struct Generation {
     credentials: Arc<BackendCredentials>,
     pub(super) revocations: Arc<RevocationList>,
     pub(super) bots: Arc<BotList>,
+    pub(super) introspector: Option<Arc<Introspector>>,
     worker_states: Vec<Arc<WorkerState>>,
     /// One connection pool per worker.
     upstreams: Vec<Arc<Upstream>>,
@@ -137,12 +139,13 @@ pub(super) struct PreparedConfig {
     pub(super) keys: Arc<Keys>,
     credentials: Arc<BackendCredentials>,
     pub(super) revocations: Arc<RevocationList>,
+    introspector: Option<Arc<Introspector>>,
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
     certificate_files: Contents,
     connection_policy: ConnectionPolicy,
     tls: Option<ListenerTls>,
-    bots: FoundBots,
+    pub(super) bots: Arc<BotList>,
 }
 
 impl PreparedConfig {
@@ -163,24 +166,13 @@ impl PreparedConfig {
         let credentials = BackendCredentials::new(config, minted);
         let lists_before = before.map(|before| &*before.revocations);
         let revocations = RevocationList::new(config, lists_before, metrics, &shared.revocations)?;
-        let http2 = config.limits.concurrent_streams > 0;
-        let tls = config.tls.as_ref().map(|files| tls::server_config(files, http2)).transpose()?;
-        if let (Some(files), Some(end)) = (&config.tls, tls.as_ref().and_then(|tls| tls.not_after))
-            && end < SystemTime::now()
-        {
-            let error = TlsError::ended(&files.cert_file, end);
-            // Refusing it helps only if the current certificate is still valid. At the start, or if the current
-            // one has expired too, run with it.
-            if before.is_some_and(|before| before.certificate_end.is_none_or(|end| end > SystemTime::now())) {
-                return Err(error.into());
-            }
-            tracing::error!(%error, "clients will refuse this certificate");
-        }
+        let tls = listener_tls(config, before)?;
         let connection_policy = ConnectionPolicy::new(config, before.map(|before| &before.connection_policy));
         let upstream_files = file_watch::read(config.upstream.tls.files());
         let unchanged = before.filter(|before| {
             before.loaded.config.upstream == config.upstream && before.upstream_files == upstream_files
         });
+        let introspector = introspector(config, unchanged, metrics)?;
         let upstreams = match unchanged {
             // Keeps their open connections.
             Some(before) => before.upstreams.clone(),
@@ -193,19 +185,35 @@ impl PreparedConfig {
                 (0..workers).map(pool).collect()
             }
         };
-        let bots = FoundBots::read(config, before.map(|before| before.bots.clone()));
+        let bots_before = before.map(|before| &*before.bots);
+        let bots = BotList::new(config, bots_before, metrics, &shared.revocations, SystemTime::now());
         Ok(Self {
             loaded,
             keys,
             bots,
             credentials,
             revocations,
+            introspector,
             upstreams,
             upstream_files,
             certificate_files,
             connection_policy,
             tls,
         })
+    }
+
+    /// Fetches the lists that it lacks and the generation in force has. Returns why one cannot be had.
+    pub(super) async fn fetch_lists(&self, before: &Generation) -> Vec<String> {
+        let mut missing = Vec::new();
+        if before.revocations.are_ready() && !self.revocations.are_ready() {
+            self.revocations.fetch_missing().await;
+            missing.extend(self.revocations.missing());
+        }
+        if before.bots.is_ready() && !self.bots.is_ready() {
+            self.bots.fetch_missing().await;
+            missing.extend(self.bots.missing());
+        }
+        missing
     }
 
     /// Makes the generation of this configuration. It serves nothing before [`Generation::enter`].
@@ -222,8 +230,7 @@ impl PreparedConfig {
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
         });
-        let revocations = self.revocations.clone();
-        let bots = BotList::new(self.bots, &shared.metrics, &shared.revocations, SystemTime::now());
+        let (revocations, bots) = (self.revocations.clone(), self.bots);
         // It gets a new token cache: a token that another configuration accepted must be verified again.
         let (keys, credentials) = (self.keys.clone(), self.credentials.clone());
         let gateway = Gateway::new(
@@ -236,7 +243,8 @@ impl PreparedConfig {
         );
         let before = shared.slots.first().map(|slot| slot.load_full());
         let gateway = gateway.with_counts_of(before.as_ref().map(|before| &*before.gateway));
-        let gateway = Arc::new(gateway.with_token_fields(shared.token_fields(config)));
+        let gateway = gateway.with_token_fields(shared.token_fields(config));
+        let gateway = Arc::new(gateway.with_introspector(self.introspector.clone()));
         let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
         shared.metrics.certificate_ends(certificate_end);
@@ -261,6 +269,7 @@ impl PreparedConfig {
             credentials: self.credentials,
             revocations,
             bots,
+            introspector: self.introspector,
             worker_states,
             upstreams: self.upstreams,
             upstream_files: self.upstream_files,
@@ -338,4 +347,40 @@ impl Generation {
             preflights: config.cors.is_some(),
         });
     }
+}
+
+/// The certificate of the listener. One that has expired is refused if the current one is still valid.
+fn listener_tls(config: &Config, before: Option<&Generation>) -> Result<Option<ListenerTls>, TlsError> {
+    let http2 = config.limits.concurrent_streams > 0;
+    let tls = config.tls.as_ref().map(|files| tls::server_config(files, http2)).transpose()?;
+    if let (Some(files), Some(end)) = (&config.tls, tls.as_ref().and_then(|tls| tls.not_after))
+        && end < SystemTime::now()
+    {
+        let error = TlsError::ended(&files.cert_file, end);
+        // Refusing it helps only if the current certificate is still valid. At the start, or if the current
+        // one has expired too, run with it.
+        if before.is_some_and(|before| before.certificate_end.is_none_or(|end| end > SystemTime::now())) {
+            return Err(error);
+        }
+        tracing::error!(%error, "clients will refuse this certificate");
+    }
+    Ok(tls)
+}
+
+/// The introspection of a configuration. `before` is the generation in force, if it has the same backend.
+fn introspector(
+    config: &Config,
+    before: Option<&Generation>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Introspector>>, TlsError> {
+    let path = &config.revocations.introspection;
+    if path.is_none() {
+        return Ok(None);
+    }
+    let same = before.filter(|before| before.loaded.config.revocations.introspection == *path);
+    if let Some(known) = same.and_then(|before| before.introspector.clone()) {
+        // Keeps its answers.
+        return Ok(Some(known));
+    }
+    Ok(Introspector::new(config, Target::new(&config.upstream)?, metrics))
 }

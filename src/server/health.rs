@@ -83,7 +83,8 @@ fn ready(process: &Process) -> &'static str {
 fn not_ready(process: &Process) -> String {
     let current = process.current();
     let waiting = current.keys.waiting_for();
-    let lists = current.revocations.missing();
+    let mut lists = current.revocations.missing();
+    lists.extend(current.bots.missing());
     if waiting.is_empty() && !lists.is_empty() {
         return format!("{}\n", printable::line(&lists.join(", ")));
     }

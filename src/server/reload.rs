@@ -295,13 +295,8 @@ impl Reloader {
                 return Err(Refusal::Missing(errors.collect()));
             }
         }
-        if before.revocations.are_ready() && !prepared.revocations.are_ready() {
-            prepared.revocations.fetch_missing().await;
-            if !prepared.revocations.are_ready() {
-                return Err(Refusal::Missing(prepared.revocations.missing()));
-            }
-        }
-        Ok(prepared)
+        let missing = prepared.fetch_lists(before).await;
+        if missing.is_empty() { Ok(prepared) } else { Err(Refusal::Missing(missing)) }
     }
 
     fn enter(

@@ -54,6 +54,7 @@ impl Process {
                 .map(|status| RevocationView(status, now))
                 .collect(),
             bots: current.bots.status().map(|status| BotsView(status, now)),
+            introspection: current.introspector.as_ref().map(|introspector| introspector.status()),
             connections: self.metrics.connections.get(),
             budgets: self.budgets(),
             upstream_up: up,

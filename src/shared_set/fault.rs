@@ -29,6 +29,9 @@ pub enum StoreFault {
     /// The set would have too many members.
     #[error("the store has no room: it holds at most {MAX_MEMBERS} entries; remove some, or let them end")]
     Full,
+    /// Somebody else has changed the set since it was read.
+    #[error("the store was changed by somebody else at the same time; nothing was changed")]
+    ChangedMeanwhile,
     /// The set has too many members.
     #[error("the store has {0} entries, more than {MAX_MEMBERS}")]
     TooMany(usize),
@@ -44,6 +47,13 @@ pub enum StoreFault {
     /// The server that the sentinels name is a replica.
     #[error("{0} is not the master, although the sentinels say so: a failover is under way")]
     NotMaster(String),
+}
+
+impl StoreFault {
+    /// Whether no server can be reached, or none is the master: as while another one takes over.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Connection { .. } | Self::NoMaster(_) | Self::NotMaster(_))
+    }
 }
 
 impl From<RedisError> for StoreFault {

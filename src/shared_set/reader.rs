@@ -12,6 +12,7 @@ use super::{LOG_LENGTH, MAX_BYTES, MAX_MEMBERS, Member, SetName, StoreFault};
 pub struct SetReader {
     name: SetName,
     position: Option<Position>,
+    reads_log: bool,
 }
 
 /// A revision, and the record of the change that led to it; empty if the log has none.
@@ -27,7 +28,12 @@ pub enum Update {
     /// Nothing.
     Unchanged,
     /// These members were added, or have another end.
-    Added(Vec<Member>),
+    Added {
+        /// The members.
+        members: Vec<Member>,
+        /// The revision of the set with them.
+        revision: u64,
+    },
     /// The whole set.
     Whole {
         /// Its members.
@@ -40,7 +46,13 @@ pub enum Update {
 impl SetReader {
     /// A reader that has read nothing.
     pub fn new(name: SetName) -> Self {
-        Self { name, position: None }
+        Self { name, position: None, reads_log: true }
+    }
+
+    /// Never returns [`Update::Added`], but the whole set after each change.
+    #[must_use]
+    pub fn without_log(self) -> Self {
+        Self { reads_log: false, ..self }
     }
 
     /// The channel on which changes are announced.
@@ -61,7 +73,7 @@ impl SetReader {
         let Some(position) = self.position.take() else { return self.read_all(link).await };
         let mut command = redis::cmd("EVAL");
         command.arg(scripts::READ_CHANGES).arg(2).arg(&self.name.revision).arg(&self.name.log);
-        command.arg(position.revision).arg(LOG_LENGTH + 1);
+        command.arg(position.revision).arg(if self.reads_log { LOG_LENGTH + 1 } else { 0 });
         let value = timeout(RESPONSE_TIMEOUT, command.query_async::<Value>(link.connection())).await;
         let value = value.map_err(|_| StoreFault::Timeout)??;
         let answer = items(&value).ok_or(StoreFault::Unexpected)?;
@@ -71,12 +83,15 @@ impl SetReader {
             self.position = Some(position);
             return Ok(Update::Unchanged);
         }
+        if !self.reads_log {
+            return self.read_all(link).await;
+        }
         let records = answer.get(1).and_then(items).unwrap_or_default();
-        let Some((added, record)) = followed(&position, records, revision) else {
+        let Some((members, record)) = followed(&position, records, revision) else {
             return self.read_all(link).await;
         };
         self.position = Some(Position { revision, record });
-        Ok(Update::Added(added))
+        Ok(Update::Added { members, revision })
     }
 
     async fn read_all(&mut self, link: &mut Link) -> Result<Update, StoreFault> {

@@ -2,10 +2,9 @@
 
 use redis::Value;
 
-/// KEYS: set, revision, log. ARGV: the most members, the length of the log, the channel, a number that no other call
-/// has; then for each change `+` or `-`, the score and the member. Returns the revision and the number of changes, or
-/// only the revision if there is no room.
-pub(super) const CHANGE: &str = r"
+macro_rules! change {
+    () => {
+        r"
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. redis.call('TIME')[1])
 local added = 0
 for i = 5, #ARGV, 3 do
@@ -34,7 +33,24 @@ if count > 0 then
   redis.call('PUBLISH', ARGV[3], redis.call('GET', KEYS[2]))
 end
 return {tonumber(redis.call('GET', KEYS[2]) or '0'), count}
-";
+"
+    };
+}
+
+/// KEYS: set, revision, log. ARGV: the most members, the length of the log, the channel, a number that no other call
+/// has; then for each change `+` or `-`, the score and the member. Returns the revision and the number of changes, or
+/// only the revision if there is no room.
+pub(super) const CHANGE: &str = change!();
+
+/// As [`CHANGE`], with the expected revision as one more argument at the end. Returns three numbers, and changes nothing, if
+/// the revision is another one.
+pub(super) const CHANGE_AT: &str = concat!(
+    r"
+local expected = table.remove(ARGV)
+if (redis.call('GET', KEYS[2]) or '0') ~= expected then return {-1, -1, -1} end
+",
+    change!()
+);
 
 /// KEYS: set, revision, log. ARGV: the most members and bytes. Returns the revision, the last record of the log, the
 /// number of members, their bytes (-1 if not counted), and, if they are not too many, each member and its score.

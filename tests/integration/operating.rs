@@ -5,6 +5,7 @@ mod commands;
 mod demo;
 mod draining;
 mod explain;
+mod introspection;
 mod jobs;
 mod jobs_pages;
 mod jobs_tls;

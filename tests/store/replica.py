@@ -24,6 +24,7 @@ authentication:
   issuers: [{{name: store, issuer: store, sharedSecret: {secret}}}]
   {cache}
   revocations: {{{revocations}}}
+{more}
 """
 
 
@@ -36,13 +37,14 @@ def token(name):
 
 
 class Replica(Stage):
-    def __init__(self, metagate, port, revocations, cache=None):
+    def __init__(self, metagate, port, revocations, cache=None, more=""):
         self.backend = None
         self.directory = tempfile.TemporaryDirectory(prefix="metagate-store-")
         root = pathlib.Path(self.directory.name)
         self.errors, config = root / "stderr", root / "metagate.yaml"
         cache = f"jwks: {{cacheDir: {cache}}}" if cache else ""
-        config.write_text(CONFIG.format(port=port, secret=SECRET, cache=cache, revocations=revocations))
+        config.write_text(CONFIG.format(port=port, secret=SECRET, cache=cache, revocations=revocations, more=more))
+        self.metagate, self.config = metagate, config
         with self.errors.open("wb") as stderr, (root / "stdout").open("wb") as stdout:
             self.process = subprocess.Popen(
                 [metagate, "run", "--config", config],
@@ -71,6 +73,13 @@ class Replica(Stage):
                 self.connection.close()
                 if self.process.poll() is not None:
                     raise
+
+    def run(self, *arguments):
+        """What a command of the program prints, with this configuration."""
+        command = [self.metagate, *arguments, "--config", self.config]
+        done = subprocess.run(command, capture_output=True, text=True, env={}, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def ask(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.health, timeout=30)

@@ -54,7 +54,7 @@ class Client:
 
     def revoke(self, entries, end="+inf"):
         """As the program does it, with its own script."""
-        script = re.search(r'CHANGE: &str = r"(.*?)";', SCRIPTS.read_text(), re.DOTALL).group(1)
+        script = re.search(r'macro_rules! change \{.*?r"(.*?)"', SCRIPTS.read_text(), re.DOTALL).group(1)
         keys = (SET, f"{SET}:revision", f"{SET}:log")
         changes = [part for entry in entries for part in ("+", end, entry)]
         answer = self.command("EVAL", script, 3, *keys, 100_000, 10_000, f"{SET}:changed", os.urandom(8).hex(), *changes)

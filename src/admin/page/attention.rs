@@ -66,6 +66,10 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
     if let Some(fault) = overview.bots.as_ref().and_then(|bots| bots.0.failure.as_ref()) {
         items.push(Item::bad("The allow-list of bots is not in force.", fault));
     }
+    let introspection = overview.introspection.as_ref();
+    if let Some(fault) = introspection.and_then(|introspection| introspection.failure.as_ref()) {
+        items.push(Item::warn("OpenMetadata does not say whether bots' tokens are current.", fault));
+    }
     certificate(overview, &mut items);
     for (entry, kid, count) in keys::left(&overview.sources, &overview.tokens) {
         let text = format!(

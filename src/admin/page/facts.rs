@@ -83,6 +83,10 @@ fn revocation_list(RevocationView(status, now): &RevocationView) -> Vec<Fact> {
         Fact::of("confirmed", status.confirmed.map_or_else(|| "never".to_owned(), ago)),
         Fact::of("checked", ago(status.checked)),
     ];
+    if status.stale {
+        let old = "older than maxStale: tokens that no list revokes are refused";
+        facts.push(Fact::bad("too old", old));
+    }
     if status.restored {
         let copy = "stored by an earlier run; the source has not confirmed it yet";
         facts.push(Fact { class: "warn", ..Fact::of("copy", copy) });
@@ -104,10 +108,14 @@ fn revocation_list(RevocationView(status, now): &RevocationView) -> Vec<Fact> {
 /// The allow-list of bots.
 pub(super) fn bots(BotsView(status, now): &BotsView) -> Vec<Fact> {
     let mut facts = vec![
-        Fact::of("allow-list", status.file.display().to_string()),
+        Fact::of("allow-list", &status.name),
         Fact::of("bots", format!("{} with {} tokens", status.bots, status.tokens)),
         Fact::of("in force since", format!("{} ago", duration(view::seconds_since(status.since, *now)))),
     ];
+    if status.restored {
+        let copy = "stored by an earlier run; the store has not confirmed it yet";
+        facts.push(Fact { class: "warn", ..Fact::of("copy", copy) });
+    }
     if let Some(fault) = &status.failure {
         let kept = if status.is_known { "the list in force is an earlier one" } else { "no bot is accepted" };
         facts.push(Fact::bad("error", format!("{fault}; {kept}")));

@@ -6,13 +6,15 @@ use url::Url;
 use super::backend::Asking;
 use super::mint::fetch_key_set;
 use crate::bots::{Bot, Bots};
-use crate::config::{Finding, FindingId, Loaded, redacted};
+use crate::command::bot::store;
+use crate::config::{BotSource, Finding, FindingId, Loaded, redacted};
 use crate::diagnosis::Span;
 use crate::jose::{KeyDialect, ParsedKeys};
 use crate::numeric_date::NumericDate;
 use crate::own_issuer::{ENTRY, TokenIssuer};
 
 const FILE: &str = "issuer.bots.file";
+const STORE: &str = "issuer.bots.store";
 const KEY_FILES: &str = "issuer.keyFiles";
 /// A bot whose last token ends within this time needs another one.
 const SOON_SECONDS: u64 = 14 * 86_400;
@@ -21,12 +23,27 @@ const MAX_URLS: usize = 20;
 
 /// What the list says. `offline` is a machine that need not have the file.
 pub(super) fn findings(loaded: &Loaded, offline: bool, now: NumericDate) -> Vec<Finding> {
-    let Some(file) = &loaded.config.bots else { return Vec::new() };
+    let file = match &loaded.config.bots {
+        None => return Vec::new(),
+        Some(BotSource::Store(_)) if offline => {
+            return vec![Finding::info(format!("skipped: {STORE}: the store is not asked"))];
+        }
+        Some(BotSource::Store(access)) => {
+            return match store::read(access) {
+                Ok((bots, _)) => of_list(loaded, &Bots::new(bots), STORE, now),
+                Err(why) => {
+                    let finding = Finding::error(FindingId::BotsUnreadable, STORE, why);
+                    vec![finding.help("without the list metagate is not ready, and no bot is accepted")]
+                }
+            };
+        }
+        Some(BotSource::File(file)) => file,
+    };
     if offline && !file.path().exists() {
         return vec![Finding::info(format!("skipped: {FILE}: {} is not here", file.path().display()))];
     }
     match file.read(now) {
-        Ok(version) => of_list(loaded, &version.bots, now),
+        Ok(version) => of_list(loaded, &version.bots, FILE, now),
         Err(fault) => {
             let finding = Finding::error(FindingId::BotsUnreadable, FILE, fault.to_string());
             vec![finding.help("no bot is accepted; `metagate bot create` makes the list")]
@@ -34,15 +51,15 @@ pub(super) fn findings(loaded: &Loaded, offline: bool, now: NumericDate) -> Vec<
     }
 }
 
-fn of_list(loaded: &Loaded, list: &Bots, now: NumericDate) -> Vec<Finding> {
+fn of_list(loaded: &Loaded, list: &Bots, key: &'static str, now: NumericDate) -> Vec<Finding> {
     let entries = || loaded.config.exchange.table.entries_of(ENTRY);
     let mut findings = Vec::new();
     for bot in list.bots() {
-        findings.extend(ending(bot, now));
+        findings.extend(ending(bot, key, now));
         if !entries().any(|entry| entry.takes_subject(&bot.name)) {
             let message =
                 format!("no entry of exchange names the bot {}: its requests are refused", bot.name);
-            let finding = Finding::warning(FindingId::BotUnmapped, FILE, message);
+            let finding = Finding::warning(FindingId::BotUnmapped, key, message);
             findings.push(finding.help(format!("write `from: {{bots: [{}]}}` in an entry", bot.name)));
         }
     }
@@ -50,8 +67,8 @@ fn of_list(loaded: &Loaded, list: &Bots, now: NumericDate) -> Vec<Finding> {
     for entry in entries() {
         for name in entry.subjects.iter().filter(|name| !is_known(name)) {
             let message =
-                format!("exchange `{}` names the bot {name}, which {FILE} does not have", entry.user.entry);
-            let finding = Finding::warning(FindingId::BotUnmapped, FILE, message);
+                format!("exchange `{}` names the bot {name}, which {key} does not have", entry.user.entry);
+            let finding = Finding::warning(FindingId::BotUnmapped, key, message);
             findings.push(finding.help(format!("make it with `metagate bot create {name}`")));
         }
     }
@@ -59,7 +76,7 @@ fn of_list(loaded: &Loaded, list: &Bots, now: NumericDate) -> Vec<Finding> {
 }
 
 /// Warns about a bot whose last token ends soon, or that has none.
-fn ending(bot: &Bot, now: NumericDate) -> Option<Finding> {
+fn ending(bot: &Bot, key: &'static str, now: NumericDate) -> Option<Finding> {
     let last = bot.tokens.iter().map(|token| token.expires).max();
     let left = last.map_or(0, |end| end.since(now).max(0).unsigned_abs());
     (left <= SOON_SECONDS).then(|| {
@@ -67,7 +84,7 @@ fn ending(bot: &Bot, now: NumericDate) -> Option<Finding> {
             0 => format!("the bot {} has no token that is accepted", bot.name),
             left => format!("the last token of the bot {} ends in {}", bot.name, Span(left)),
         };
-        Finding::warning(FindingId::BotTokenEnds, FILE, message)
+        Finding::warning(FindingId::BotTokenEnds, key, message)
             .help(format!("`metagate bot regenerate {} --grace 24h` gives it another one", bot.name))
     })
 }

@@ -64,7 +64,7 @@ pub(super) fn remove(removal: &Removal, access: &Arc<StoreAccess>) -> Result<(),
 fn read(access: &Arc<StoreAccess>) -> Result<Vec<(String, WrittenEntry)>, Failure> {
     let update = with_link(access, async |link| SetReader::new(set_name(access)).read(link).await)?;
     let members = match update {
-        Update::Whole { members, .. } | Update::Added(members) => members,
+        Update::Whole { members, .. } | Update::Added { members, .. } => members,
         Update::Unchanged => Vec::new(),
     };
     let entries = members.into_iter().map(|member| match WrittenEntry::from_json(&member.text) {

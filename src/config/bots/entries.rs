@@ -48,6 +48,28 @@ pub(super) fn read(text: &str) -> Result<Vec<Bot>, Vec<Problem>> {
     if reader.problems.is_empty() { Ok(bots) } else { Err(reader.problems) }
 }
 
+/// Reads bots that are each written as one JSON object.
+///
+/// # Errors
+/// The first problem.
+pub(super) fn read_each<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<Bot>, Problem> {
+    let mut reader = Reader { problems: Vec::new(), names: HashSet::new(), ids: HashSet::new() };
+    let mut bots = Vec::new();
+    for text in texts {
+        // JSON is YAML.
+        let document = document::parse(text);
+        reader.problems.extend(document.problems);
+        bots.extend(reader.bot(&document.root));
+        if reader.ids.len() > MAX_BOT_TOKENS {
+            reader.problem(&document.root, format!("there are more than {MAX_BOT_TOKENS} tokens"));
+        }
+        if !reader.problems.is_empty() {
+            return Err(reader.problems.swap_remove(0));
+        }
+    }
+    Ok(bots)
+}
+
 struct Reader {
     problems: Vec<Problem>,
     names: HashSet<String>,

@@ -44,6 +44,29 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn a_member_of_the_store_is_one_line_of_json() {
+    let members: Vec<_> = bots().iter().map(bot_json).collect();
+    assert!(members.iter().all(|member| !member.contains('\n')), "{members:?}");
+    assert_eq!(bots_of_members(members.iter().map(String::as_str)), Ok(bots()));
+    assert_eq!(bots_of_members([]), Ok(Vec::new()));
+    let first = members[0].as_str();
+    for (texts, message) in [
+        (vec![first, first], "`nightly` is written twice"),
+        (vec![first, "[]"], "a bot is not a map"),
+        (vec![first, &*first.replace("nightly", "other")], "jti: \"one\" is written twice"),
+        (vec![r#"{"name": "a", "user": "admin"}"#], "the list names no user of the backend"),
+        (vec!["{"], ""),
+        (vec![""], "a bot is not a map"),
+    ] {
+        let fault = bots_of_members(texts).unwrap_err();
+        assert!(
+            fault.starts_with("an entry of the store is invalid: ") && fault.contains(message),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
 fn a_list_is_refused_as_a_whole() {
     let created = "created: 2026-01-01T00:00:00Z";
     let token = "{jti: x, created: 2026-01-01T00:00:00Z, expires: 2026-02-01T00:00:00Z}";

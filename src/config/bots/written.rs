@@ -2,13 +2,38 @@
 
 use std::fmt::Write as _;
 
+use serde_json::json;
+
 use super::super::yaml_text::quoted;
-use crate::bots::Bot;
+use crate::bots::{Bot, BotToken};
 
 const HEADER: &str = "\
 # The bots whose tokens metagate accepts. `metagate bot` writes this file; comments are not kept.
 # It holds no secret: the tokens are not in it.
 ";
+
+/// A bot as one JSON object in one line, with the keys of the list.
+pub fn json(bot: &Bot) -> String {
+    let token = |token: &BotToken| {
+        json!({
+            "jti": token.id, "created": token.created.to_string(), "expires": token.expires.to_string(), "note": token.note,
+        })
+    };
+    let mut value = json!({
+        "name": bot.name,
+        "roles": bot.roles,
+        "created": bot.created.to_string(),
+        "sourceIps": bot.source_ips.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "tokens": bot.tokens.iter().map(token).collect::<Vec<_>>(),
+    });
+    // A key without a value is not a key of the list.
+    for token in value["tokens"].as_array_mut().into_iter().flatten() {
+        if let Some(token) = token.as_object_mut().filter(|token| token["note"].is_null()) {
+            token.remove("note");
+        }
+    }
+    value.to_string()
+}
 
 /// The text of a list of these bots.
 pub fn text(bots: &[Bot]) -> String {

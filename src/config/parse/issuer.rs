@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{KeyAccess, KeySource, TrustEntry, values};
+use super::super::{BotFile, BotSource, KeyAccess, KeySource, StoreAccess, TrustEntry, values};
 use super::key_files::key_files;
 use super::section::Section;
 use crate::claims::is_foreign_audience;
@@ -23,9 +23,11 @@ pub(super) fn issuer(
 ) -> Option<Arc<TokenIssuer>> {
     let section = root.section("issuer");
     if !is_given(root) {
-        if section.section("bots").is_given("file") {
-            section.section("bots").error_with_help(
-                "file",
+        let bots = section.section("bots");
+        let given = [("file", bots.is_given("file")), ("store", is_in_store(&bots))];
+        if let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            bots.error_with_help(
+                key,
                 "requires issuer.url, issuer.audience and issuer.keyFiles",
                 "make a key with `metagate issuer init`",
             );
@@ -47,6 +49,39 @@ pub(super) fn issuer(
     let issuer = Arc::new(TokenIssuer::new(url, audience?, keys));
     trust.push(entry(&issuer, leeway(root)));
     Some(issuer)
+}
+
+/// The allow-list of bots. `store` is where revocations are.
+pub(super) fn bots(root: &Section<'_>, store: Option<&Arc<StoreAccess>>) -> Option<BotSource> {
+    const STORE: &str = "store";
+    let section = root.section("issuer").section("bots");
+    let file = section.file("file").map(|file| BotSource::File(BotFile::new(file)));
+    if !section.boolean(STORE) {
+        return file;
+    }
+    if file.is_some() {
+        section.error(STORE, format!("{} is also set; a list has one place", section.path("file")));
+    }
+    let has_url = root.section("authentication").section("revocations").section("store").has("url");
+    if store.is_none() && !has_url {
+        section.error_with_help(
+            STORE,
+            "requires authentication.revocations.store.url",
+            "write the server's URL there, like rediss://redis.example:6379/0; the same server has both lists",
+        );
+    }
+    store.map(|store| BotSource::Store(store.clone()))
+}
+
+/// Whether there is an allow-list of bots.
+pub(super) fn has_bots(root: &Section<'_>) -> bool {
+    let section = root.section("issuer").section("bots");
+    section.is_given("file") || is_in_store(&section)
+}
+
+/// Whether `issuer.bots` says that the list is in the store. An error about the value is reported where it is parsed.
+fn is_in_store(bots: &Section<'_>) -> bool {
+    bots.text("store").is_some_and(|text| values::boolean(text) == Ok(true))
 }
 
 /// Whether the section is set.

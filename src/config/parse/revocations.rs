@@ -1,8 +1,9 @@
 //! Parses `authentication.revocations` and reads the list.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use http::uri::PathAndQuery;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
@@ -12,15 +13,20 @@ use super::super::redaction::redacted;
 use super::super::revocation_sources::{ListFetching, RevocationSources, StoreAccess};
 use super::super::revocations::{ListFormat, RevocationFile, Version};
 use super::super::secret::Purpose;
+use super::super::words::Introspect;
 use super::super::{ClientTls, TlsVersion, TokenEndpointConfig, TrustEntry, values};
 use super::identity_files;
 use super::issuer_names::names_of_issuers;
 use super::revocation_endpoint::{Written, endpoint};
 use super::section::Section;
+use crate::backend::Backend;
 use crate::loopback::{is_loopback, is_on_this_machine};
 
 /// More lists or servers than anyone needs.
 const MAX_URLS: usize = 16;
+
+/// `maxStale` is at least this many intervals between two looks.
+const INTERVALS: u32 = 3;
 
 /// The sources of revocations.
 pub(super) fn revocations(
@@ -40,7 +46,35 @@ pub(super) fn revocations(
         (None, None) => Written::Nowhere,
     };
     let endpoint = endpoint(&section, written, token_endpoint);
-    RevocationSources { file, endpoint, fetching: fetching(&section, &urls), urls, store, format }
+    let introspection = introspection(root, &section);
+    RevocationSources {
+        file,
+        endpoint,
+        introspection,
+        fetching: fetching(&section, &urls),
+        urls,
+        store,
+        format,
+    }
+}
+
+/// Where the backend is asked about tokens of its bots.
+fn introspection(root: &Section<'_>, section: &Section<'_>) -> Option<PathAndQuery> {
+    const KEY: &str = "introspect";
+    let (word, backend) = (section.word::<Introspect>(KEY), root.word::<Backend>("backend"));
+    if word == Introspect::Off {
+        return None;
+    }
+    let preset = backend.preset();
+    let Some(path) = preset.bot_introspection else {
+        let message = format!("`bots` has no effect with backend {}", backend.as_str());
+        section.error_with_help(KEY, message, "only OpenMetadata has bots with a stored token: write `off`");
+        return None;
+    };
+    let base = preset.base_path.and_then(|base| root.section(base.key.0).text(base.key.1));
+    let path = format!("{}{path}", base.unwrap_or_default().trim_end_matches('/'));
+    // What is wrong with the base path is reported where it is read.
+    PathAndQuery::try_from(path).ok()
 }
 
 /// Reads the file. A list that cannot be read is an error, because running without it would accept revoked tokens.
@@ -108,12 +142,31 @@ fn fetching(section: &Section<'_>, urls: &[Url]) -> ListFetching {
             section.error(key, "requires urls; store has keys of its own");
         }
     }
-    ListFetching { interval: section.duration("refreshInterval"), bearer_token_file, ca_file }
+    let interval = section.duration("refreshInterval");
+    let max_stale = max_stale(section, "refreshInterval", interval);
+    if max_stale.is_some() && urls.is_empty() && !section.in_error("urls") {
+        section.error("maxStale", "requires urls; store has a key of its own");
+    }
+    ListFetching { interval, max_stale, bearer_token_file, ca_file }
+}
+
+/// For how long a list that is not confirmed stays in force. One lost answer must not end it.
+fn max_stale(section: &Section<'_>, key: &str, interval: Duration) -> Option<Duration> {
+    const KEY: &str = "maxStale";
+    let max_stale = section.read(KEY, values::duration)?;
+    let least = interval * INTERVALS;
+    if max_stale < least {
+        let (max_stale, least) = (humantime::format_duration(max_stale), humantime::format_duration(least));
+        let message = format!("{max_stale} is shorter than {INTERVALS} times {}", section.path(key));
+        section.error_with_help(KEY, message, format!("write at least {least}"));
+    }
+    Some(max_stale)
 }
 
 /// The store, if it is configured.
 pub(super) fn store(section: &Section<'_>) -> Option<StoreAccess> {
-    const OTHERS: [&str; 6] = [
+    const OTHERS: [&str; 7] = [
+        "maxStale",
         "sentinelMaster",
         "username",
         "password",
@@ -163,6 +216,7 @@ pub(super) fn store(section: &Section<'_>) -> Option<StoreAccess> {
         sentinel_password,
         tls: tls(section, first),
         poll,
+        max_stale: max_stale(section, "poll", poll),
         urls,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::output::AuditedDecision;
 use super::super::published::PUBLISHED_KEY_ID;
 use super::super::token_exchange::{CredentialKind, ExchangeMode};
-use super::super::words::{RefusedKind, Word};
+use super::super::words::{Introspect, RefusedKind, Word};
 use super::super::{
     ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol,
 };
@@ -212,8 +212,10 @@ pub const KEYS: &[Key] = &[
     key("authentication.revocations.file", Kind::Path, "", "A file of revoked tokens, YAML or JSON lines, read again when it changes. docs/rotation.md describes its format; `metagate revoke` adds and removes entries.").example("/etc/metagate/revocations/list.yaml"),
     key("authentication.revocations.urls", Kind::Urls(HTTP), "[]", "URLs of further lists in the same format, fetched every refreshInterval with If-None-Match. While one cannot be fetched its last list stays in force.").example("[https://security.corp.example/revocations.json]"),
     key("authentication.revocations.refreshInterval", LONG, "5s", "How often to fetch the lists of urls."),
+    key("authentication.revocations.maxStale", LONG, "", "For how long the last list of one of urls is trusted while it cannot be fetched again. After that metagate is not ready, and refuses tokens that no list revokes with 503 (revocations_unavailable). At least three times refreshInterval. Default: the last list stays in force.").example("1h"),
     key("authentication.revocations.bearerTokenFile", Kind::Path, "", "A file with the bearer token that is sent to the servers of urls. It is read for each fetch.").example("/run/secrets/revocations/token"),
     key("authentication.revocations.caFile", Kind::Path, "", "PEM file of authorities to trust for urls, in addition to the platform's.").example("/etc/ssl/corp.pem"),
+    key("authentication.revocations.introspect", word::<Introspect>(), "off", "Whether OpenMetadata is asked if it still accepts the tokens of its bots, which it compares with the stored ones. bots: when such a token is verified (the request waits for at most 1s), and each minute while it is used. Without an answer the last one goes on. Only with backend: openmetadata. docs/revocation.md."),
     key("authentication.revocations.endpoint.path", Kind::Text, "", "The path of the revocation endpoint (RFC 7009) on the proxy's listener, below stripPrefix, where the holder of a token can revoke it. A request for exactly this path is never forwarded. Entries go into store, or into file if there is no store. Default: there is no endpoint. docs/revocation.md.").example("/oauth2/revoke"),
     key("authentication.revocations.endpoint.requestsPerMinute", Kind::Integer(1, 60_000), "60", "How many requests of one client network (an address, IPv6: a /64) the revocation endpoint answers in a minute. Others get 429 before anything is verified."),
     key("authentication.revocations.endpoint.burst", Kind::Integer(1, 1000), "20", "How many of them it answers at once."),
@@ -229,6 +231,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.revocations.store.certFile", Kind::Path, "", "PEM file of the client certificate for rediss://.").example("/etc/metagate/redis/tls.crt"),
     key("authentication.revocations.store.keyFile", Kind::Path, "", "PEM file of the private key of that certificate.").example("/etc/metagate/redis/tls.key"),
     key("authentication.revocations.store.poll", Kind::Duration(Duration::from_millis(100), Duration::from_secs(3600)), "1s", "How often to ask the server whether the list has changed. Its messages announce most changes earlier, but may be lost."),
+    key("authentication.revocations.store.maxStale", LONG, "", "For how long the last list is trusted while the server cannot be reached. After that metagate is not ready, and refuses tokens that no list revokes with 503 (revocations_unavailable). At least three times poll. Default: the last list stays in force. docs/revocation.md.").example("1h"),
     key("authentication.jwks.refreshInterval", LONG, "10m", "How often to fetch key sets whose responses have neither Cache-Control nor Expires."),
     key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "Limits the fetches that tokens can cause by an unknown kid or a signature that does not verify: for each source at most 3 in a row, and on average one in this time."),
     key("authentication.jwks.timeout", WAIT, "5s", "The maximum time for one fetch."),
@@ -317,6 +320,7 @@ pub const KEYS: &[Key] = &[
     key("issuer.tokenEndpoint.burst", Kind::Integer(1, 1000), "20", "How many of them it answers at once."),
 
     key("issuer.bots.file", Kind::Path, "", "The allow-list of bots, which `metagate bot` writes and which is read again when it changes. It holds no secret. A bot's token that it does not have is refused (revoked); without a list that can be read, no bot is accepted. docs/bots.md.").example("/etc/metagate/bots/bots.yaml"),
+    key("issuer.bots.store", Kind::Bool, "false", "Whether the allow-list is in the store of authentication.revocations.store, in place of file: `metagate bot` then changes it for all replicas at once. docs/bots.md."),
 
     key("exchange", Kind::Entries, "[]", "Verified identities of workloads that act as one user of the backend. The first entry that takes a token decides. The request is forwarded with a credential of that user in place of the client's token, and rules see that user, without roles. docs/exchange.md.").example(samples::EXCHANGE),
     key("exchange[].name", Kind::Name, "", "The entry's name in the audit log.").required(),

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::*;
 use crate::jose::AlgorithmSet;
@@ -167,7 +168,10 @@ fn an_entry_takes_the_bots_that_it_names() {
     assert_eq!(entries[0].claims.len(), 1);
     assert_eq!(entries[0].claims[0].0.as_str(), "tokenType");
     // A missing list is not an error: everybody else is served.
-    assert_eq!(config.bots.unwrap().path(), Path::new("/no/such/list"));
+    assert!(
+        matches!(config.bots, Some(BotSource::File(file)) if file.path() == Path::new("/no/such/list")),
+        "the file"
+    );
 }
 
 #[test]
@@ -193,4 +197,57 @@ fn entries_for_bots_name_them_exactly() {
         errors[0].starts_with("issuer.bots.file @ ") && errors[0].contains("requires issuer.url"),
         "{errors:?}"
     );
+}
+
+#[test]
+fn the_list_of_bots_may_be_in_the_store() {
+    let store = "revocations: {store: {url: 'redis://127.0.0.1/0'}}";
+    let entry = "exchange: [{name: bots, from: {bots: [a]}, as: {user: x}}]";
+    let in_store = BOTS.replace("file: /no/such/list", "store: true");
+    let (case, _) = with_key(store, &format!("{in_store}{entry}"));
+    let config = case.config();
+    let revocations = config.revocations.store.unwrap();
+    assert!(matches!(config.bots, Some(BotSource::Store(access)) if Arc::ptr_eq(&access, &revocations)));
+    // Off is as if it was left out.
+    let (case, _) = with_key(store, &BOTS.replace("file: /no/such/list", "store: false"));
+    assert!(case.config().bots.is_none());
+    for (authentication, rest, message) in [
+        (LIST, &*in_store, "requires authentication.revocations.store.url"),
+        (store, &BOTS.replace("file: /no/such/list", "file: /x, store: true"), "a list has one place"),
+        (&*format!("{LIST}, {store}"), "issuer: {bots: {store: true}}", "requires issuer.url"),
+    ] {
+        let errors = with_key(authentication, rest).0.errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("issuer.bots.store @ ") && errors[0].contains(message), "{errors:?}");
+    }
+}
+
+#[test]
+fn the_age_of_lists_is_limited_only_if_that_is_set() {
+    let at = |text: &str| {
+        let (case, _) = with_key(&format!("{LIST}, revocations: {{{text}}}"), "");
+        case
+    };
+    let store = at("store: {url: 'redis://127.0.0.1/0', poll: 2s, maxStale: 6s}").config().revocations;
+    assert_eq!(store.store.unwrap().max_stale, Some(std::time::Duration::from_secs(6)));
+    let urls = at("urls: ['https://a/list'], maxStale: 1m").config().revocations;
+    assert_eq!(urls.fetching.max_stale, Some(std::time::Duration::from_secs(60)));
+    let none = at("store: {url: 'redis://127.0.0.1/0'}, urls: ['https://a/list']").config().revocations;
+    assert_eq!((none.store.unwrap().max_stale, none.fetching.max_stale), (None, None));
+    for (text, key, message) in [
+        (
+            "store: {url: 'redis://127.0.0.1/0', poll: 2s, maxStale: 5s}",
+            "store.maxStale",
+            "5s is shorter than 3 times",
+        ),
+        ("urls: ['https://a/list'], maxStale: 14s", "maxStale", "14s is shorter than 3 times"),
+        ("maxStale: 1m", "maxStale", "requires urls"),
+        ("store: {maxStale: 1m}", "store.url", "is missing"),
+    ] {
+        let errors = at(text).errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        let is_at = errors[0].starts_with(&format!("authentication.revocations.{key} @ "))
+            || errors[0].starts_with(&format!("authentication.revocations.{key}: "));
+        assert!(is_at && errors[0].contains(message), "{errors:?}");
+    }
 }

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::*;
 use crate::config::ClientTls;
+use crate::shared_set::{Link, SetReader, step};
 use crate::test_support::verified;
 
 /// What the server answers to the next `EVAL`s. After the last one it closes the connection.
@@ -56,6 +57,7 @@ async fn store(script: &Script) -> StoreList {
         sentinel_password: None,
         tls: ClientTls::default(),
         poll: Duration::from_secs(1),
+        max_stale: None,
     };
     let state = SourceState::new("key", "store".to_owned(), "the store".to_owned(), ListFormat::default());
     StoreList::new(state, &Arc::new(access))
@@ -93,21 +95,21 @@ impl Following {
     async fn start() -> Self {
         let script = Script::default();
         let list = store(&script).await;
-        let link = list.connector.connect(&list.name, &Arc::default()).await.unwrap();
-        let reader = SetReader::new(list.name.clone());
-        let last = LastWhole { at: Instant::now(), changed_since: false, members: 0 };
+        let link = list.follower.connect().await.unwrap();
+        let reader = list.follower.reader();
+        let last = LastWhole::new();
         Self { list, link, reader, last, script }
     }
 
     async fn step(&mut self, answers: impl IntoIterator<Item = String>) -> Result<(), String> {
         self.script.lock().unwrap().extend(answers);
-        let stepped = self.list.step(&mut self.reader, &mut self.link, &mut self.last).await;
+        let stepped = step(&self.list, &mut self.reader, &mut self.link, &mut self.last).await;
         stepped.map_err(|fault| fault.to_string())
     }
 
     async fn reconnect(&mut self) {
-        self.link = self.list.connector.connect(&self.list.name, &Arc::default()).await.unwrap();
-        self.reader = SetReader::new(self.list.name.clone());
+        self.link = self.list.follower.connect().await.unwrap();
+        self.reader = self.list.follower.reader();
     }
 
     fn revokes(&self, ids: &[&str]) -> Vec<bool> {
@@ -191,4 +193,15 @@ async fn a_store_that_lost_changes_does_not_end_revocations() {
     following.reader.forget();
     following.step([all(2, "", &[])]).await.unwrap();
     assert_eq!(following.revokes(&["a", "b"]), [true, false], "b was removed, a was lost");
+}
+
+/// Also if the changes that it lost were read one by one.
+#[tokio::test]
+async fn changes_that_were_followed_are_missed_too() {
+    let mut following = Following::start().await;
+    following.step([all(0, "", &[])]).await.unwrap();
+    following.step([changes(1, &[&format!("1 + +inf x {A}")])]).await.unwrap();
+    following.reconnect().await;
+    following.step([all(0, "", &[])]).await.unwrap();
+    assert_eq!(following.revokes(&["a"]), [true]);
 }

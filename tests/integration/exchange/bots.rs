@@ -1,6 +1,7 @@
 //! Bots of our own: made by the command, used through an entry of `exchange`, and worth nothing anywhere else.
 
 mod commands;
+mod store;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,10 @@ impl Bots {
         prepare(files.path());
         let config = config(&files, more);
         let gateway = start(&config, &backend);
+        Self::of(gateway, backend, files, config)
+    }
+
+    fn of(gateway: Gateway, backend: OpenMetadata, files: TempDir, config: String) -> Self {
         backend.change(|database| database.key_urls = vec![gateway.health]);
         Self { gateway, backend, files, config }
     }
@@ -248,7 +253,7 @@ fn a_token_that_is_not_listed_is_revoked_also_from_the_cache() {
     bots.wait_for(&token, 401);
     let (status, reason, detail) = bots.refusal(&token, "/api/v1/revoked");
     assert_eq!((status, &*reason), (401, "revoked"));
-    assert!(detail.contains(&id(&token)) && detail.contains("issuer.bots.file"), "{detail}");
+    assert!(detail.contains(&id(&token)) && detail.contains("issuer.bots"), "{detail}");
     let again = bots.run(&["revoke", "nightly"]);
     assert!(again.code == Some(1) && again.stderr.contains("has no token"), "{}", again.stderr);
     // A whole bot.

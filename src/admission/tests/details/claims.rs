@@ -136,7 +136,7 @@ pub(super) fn domains() -> Vec<Case> {
 /// A token that another source revokes is refused as revoked.
 pub(super) fn no_list() -> Vec<Case> {
     let missing = RevocationLists::new([Arc::default()], Some("the store".into()));
-    let detail = "there is no revocation list yet of: \"the store\"";
+    let detail = "there is no current revocation list of: \"the store\"";
     vec![
         case(Step::Revocation, &token_of(json!({"jti": "id-1"})), detail)
             .changed(|case| case.revocations = Some(missing)),

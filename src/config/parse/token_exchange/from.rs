@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::super::{TrustEntry, values};
+use super::super::issuer::has_bots;
 use super::super::section::Section;
 use crate::bots::check_name;
 use crate::claims::{ClaimPath, IssuedKind};
@@ -60,8 +61,8 @@ fn bots(section: &Section<'_>, trust: &[TrustEntry], root: &Section<'_>) -> Opti
     if subjects.is_empty() && !section.in_error("bots") {
         section.error("bots", "is an empty list: no token would be taken");
     }
-    if !root.section("issuer").section("bots").is_given("file") {
-        let help = "set issuer.bots.file; docs/bots.md has the whole configuration";
+    if !has_bots(root) {
+        let help = "set issuer.bots.file or issuer.bots.store; docs/bots.md has the whole configuration";
         section.error_with_help("bots", "there is no allow-list of bots: issuer.bots is not set", help);
     }
     if section.in_error("bots") || !trust.iter().any(|entry| *entry.name == *ENTRY) {

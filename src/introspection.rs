@@ -1,0 +1,265 @@
+//! Asks OpenMetadata whether it still accepts the tokens of its bots (`authentication.revocations.introspect`).
+//!
+//! A bot's token that was replaced still verifies, and is listed nowhere: only OpenMetadata, which compares it with the stored
+//! one, knows.
+//!
+//! 1. A token that was just verified is asked about, and its request waits for the answer, at most [`PATIENCE`].
+//! 2. A later request that finds the answer older than [`INTERVAL`] has it renewed in the background, and does not wait.
+//! 3. A token that OpenMetadata refuses (401) is revoked until it accepts it again (200). Any other answer, or none, changes
+//!    nothing: the last answer goes on, and a token without one is let in, because OpenMetadata itself decides about every
+//!    request that is forwarded. While it does not answer, no request waits.
+//!
+//! Bounds: at most [`MAX_ASKED`] questions at the same time and [`MAX_TOKENS`] answers. No token is kept.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode};
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use crate::backend::TokenClass;
+use crate::budget::{Budget, Limits};
+use crate::claims::VerifiedToken;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::revocation::{Revoked, RevokedBy};
+use crate::upstream::{ProbeError, Reachability, Target, Upstream};
+
+/// How long the first request with a token waits.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How old an answer becomes.
+pub const INTERVAL: Duration = Duration::from_secs(60);
+/// When a question without an answer is asked again, and for how long afterwards no request waits.
+pub const RETRY: Duration = Duration::from_secs(5);
+/// How many questions are asked at the same time.
+pub const MAX_ASKED: usize = 16;
+/// How many answers are kept.
+pub const MAX_TOKENS: u64 = 10_000;
+
+const NOTE: &str = "OpenMetadata does not accept it any more";
+
+/// Asks, and keeps the answers.
+pub struct Introspector {
+    asker: Asker,
+    answers: Cache<String, Arc<Entry>>,
+    places: Arc<Semaphore>,
+    /// The last question without an answer, or none.
+    away: Mutex<Option<(Instant, String)>>,
+    refused: AtomicU64,
+    metrics: Arc<Metrics>,
+}
+
+/// Sends the question.
+struct Asker {
+    upstream: Arc<Upstream>,
+    budget: Arc<Budget>,
+    path: PathAndQuery,
+}
+
+/// What is known of one token.
+#[derive(Default)]
+struct Entry {
+    state: Mutex<State>,
+    /// Notified after each question.
+    done: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether OpenMetadata accepts it; `None` before its first answer.
+    active: Option<bool>,
+    /// When to ask again; `None` before the first question.
+    due: Option<Instant>,
+    is_asked: bool,
+}
+
+/// The answers at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct IntrospectionStatus {
+    /// The tokens with an answer.
+    pub tokens: u64,
+    /// How often a request was refused because of one.
+    pub refused: u64,
+    /// Why the last question had no answer; `null` if it had one.
+    pub failure: Option<String>,
+}
+
+impl Introspector {
+    /// The introspection of a configuration, if it is on. `target` is the backend.
+    pub fn new(config: &Config, target: Target, metrics: &Arc<Metrics>) -> Option<Arc<Self>> {
+        let path = config.revocations.introspection.clone()?;
+        metrics.expect_introspections();
+        // Its connections are not those of requests, so they have metrics and limits of their own.
+        let own = Arc::<Metrics>::default();
+        let upstream = Upstream::new(target, Reachability::new(own.clone()), own.clone());
+        let budget = Budget::new(Limits::new(&config.limits, &config.token_cache), own);
+        let answers = Cache::builder().max_capacity(MAX_TOKENS).eviction_policy(EvictionPolicy::lru());
+        Some(Arc::new(Self {
+            asker: Asker { upstream, budget, path },
+            answers: answers.build(),
+            places: Arc::new(Semaphore::new(MAX_ASKED)),
+            away: Mutex::default(),
+            refused: AtomicU64::new(0),
+            metrics: metrics.clone(),
+        }))
+    }
+
+    /// Whether a token is asked about: it is a bot's of OpenMetadata, and forwarded as it is.
+    fn concerns(token: &VerifiedToken) -> bool {
+        token.is_backends_own() && token.class() == TokenClass::Bot && token.mapped_user().is_none()
+    }
+
+    /// Asks about a token that was just verified, and waits for the answer for a bounded time. `text` is the token.
+    pub async fn first_answer(self: &Arc<Self>, token: &VerifiedToken, text: &str) {
+        if !Self::concerns(token) {
+            return;
+        }
+        let entry = self.entry(token);
+        let done = entry.done.notified();
+        tokio::pin!(done);
+        // From now on, so that an answer in between is not missed.
+        done.as_mut().enable();
+        self.ask_if_due(&entry, text.as_bytes());
+        let waits = {
+            let state = entry.lock();
+            state.is_asked && state.active.is_none()
+        };
+        if waits && !self.is_away() {
+            // An answer that comes later counts for later requests.
+            let _ = timeout(PATIENCE, done).await;
+        }
+    }
+
+    /// Why a token is revoked, if OpenMetadata refused it. Has an old answer renewed.
+    pub fn check(self: &Arc<Self>, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
+        if !Self::concerns(token) {
+            return None;
+        }
+        let entry = self.entry(token);
+        self.ask_if_due(&entry, text);
+        if entry.lock().active != Some(false) {
+            return None;
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Some(Box::new(Revoked {
+            by: RevokedBy::Fingerprint,
+            value: token.fingerprint().short().into(),
+            until: None,
+            note: Some(NOTE.into()),
+        }))
+    }
+
+    /// The answers.
+    pub fn status(&self) -> IntrospectionStatus {
+        self.answers.run_pending_tasks();
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        IntrospectionStatus {
+            tokens: self.answers.entry_count(),
+            refused: self.refused.load(Ordering::Relaxed),
+            failure: away.as_ref().map(|(_, why)| why.clone()),
+        }
+    }
+
+    fn entry(&self, token: &VerifiedToken) -> Arc<Entry> {
+        self.answers.get_with_by_ref(token.fingerprint().full(), Arc::default)
+    }
+
+    /// Whether OpenMetadata did not answer a moment ago.
+    fn is_away(&self) -> bool {
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.as_ref().is_some_and(|(since, _)| since.elapsed() < RETRY)
+    }
+
+    /// Asks in the background, if it is time and there is a place. Otherwise the next request tries again.
+    fn ask_if_due(self: &Arc<Self>, entry: &Arc<Entry>, text: &[u8]) {
+        let mut state = entry.lock();
+        if state.is_asked || state.due.is_some_and(|due| due > Instant::now()) {
+            return;
+        }
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.metrics.introspection("postponed");
+            return;
+        };
+        let Ok(mut authorization) = HeaderValue::from_bytes(&[b"Bearer ".as_slice(), text].concat()) else {
+            return;
+        };
+        authorization.set_sensitive(true);
+        state.is_asked = true;
+        drop(state);
+        let question = Question { entry: entry.clone(), _place: place };
+        let this = self.clone();
+        tokio::spawn(async move { this.ask(&question, authorization).await });
+    }
+
+    async fn ask(&self, question: &Question, authorization: HeaderValue) {
+        let answer = self.asker.ask(authorization).await;
+        let (result, active, failure) = match answer {
+            Ok(StatusCode::OK) => ("active", Some(true), None),
+            Ok(StatusCode::UNAUTHORIZED) => ("inactive", Some(false), None),
+            Ok(status) => ("failed", None, Some(format!("it answered {status}"))),
+            Err(error) => ("failed", None, Some(error.cause)),
+        };
+        self.metrics.introspection(result);
+        let mut state = question.entry.lock();
+        state.active = active.or(state.active);
+        state.due = Some(Instant::now() + if active.is_some() { INTERVAL } else { RETRY });
+        drop(state);
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*away, &failure) {
+            // One line for each change of state, not for each question.
+            (None, Some(cause)) => {
+                tracing::warn!(
+                    cause,
+                    "OpenMetadata does not say whether bots' tokens are current; the last answers go on"
+                );
+            }
+            (Some(_), None) => tracing::info!("OpenMetadata says again whether bots' tokens are current"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        *away = failure.map(|cause| (Instant::now(), cause));
+    }
+}
+
+impl std::fmt::Debug for Introspector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Introspector").field("tokens", &self.answers.entry_count()).finish_non_exhaustive()
+    }
+}
+
+impl Asker {
+    /// The status with which OpenMetadata answers this token.
+    async fn ask(&self, authorization: HeaderValue) -> Result<StatusCode, ProbeError> {
+        let none = |_| ProbeError { cause: "limits allow no connection".to_owned(), is_absent: false };
+        let connection = self.budget.connect(None).map_err(none)?;
+        let account = connection.account().clone();
+        let response = self.upstream.probe(self.path.clone(), Some(authorization), account).await?;
+        Ok(response.status)
+    }
+}
+
+impl Entry {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question that is under way. It ends even if its task panics.
+struct Question {
+    entry: Arc<Entry>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.entry.lock().is_asked = false;
+        self.entry.done.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;
