@@ -219,17 +219,7 @@ impl PreparedConfig {
     /// Makes the generation of this configuration. It serves nothing before [`Generation::enter`].
     pub(super) fn generation(self, shared: &SharedState) -> Generation {
         let config = &self.loaded.config;
-        let recorder = Arc::new(Recorder {
-            audit: shared.audit.clone(),
-            audited: config.audit.include,
-            metrics: shared.metrics.clone(),
-            refusals: shared.refusals.clone(),
-            tokens: shared.tokens.clone(),
-            tracer: shared.tracer(&self.loaded),
-            signals: config.audit.signals.then(|| shared.signals.clone()),
-            rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
-            entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
-        });
+        let recorder = Arc::new(recorder(&self.loaded, shared));
         let (revocations, bots) = (self.revocations.clone(), self.bots);
         // It gets a new token cache: a token that another configuration accepted must be verified again.
         let (keys, credentials) = (self.keys.clone(), self.credentials.clone());
@@ -279,6 +269,22 @@ impl PreparedConfig {
             certificate_end,
             _tasks: tasks,
         }
+    }
+}
+
+/// Where the requests under this configuration are recorded.
+fn recorder(loaded: &Loaded, shared: &SharedState) -> Recorder {
+    let config = &loaded.config;
+    Recorder {
+        audit: shared.audit.clone(),
+        audited: config.audit.include,
+        metrics: shared.metrics.clone(),
+        refusals: shared.refusals.clone(),
+        tokens: shared.tokens.clone(),
+        tracer: shared.tracer(loaded),
+        signals: config.audit.signals.then(|| shared.signals.clone()),
+        rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
+        entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
     }
 }
 

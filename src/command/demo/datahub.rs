@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::backend::Reply;
 use super::case::{Case, Expected, Words};
 use super::files::{Files, quoted};
-use super::guide::Guide;
+use super::guide::{BadToken, Guide};
 use super::issuer::{self, CLUSTER, Issuer, JOB, LOGIN, but, datahub_token};
 use super::requests::{self, BODY_BYTES};
 use super::{At, Tokens};
@@ -86,7 +86,8 @@ pub(super) fn guide(Tokens { issuer, now, revoked, secrets }: &Tokens<'_>) -> Gu
     for case in requests::refused(ENTITY, &session, TARGET_BYTES) {
         guide.add(case);
     }
-    refused_tokens(&mut guide, issuer, now, revoked, secrets);
+    guide.refuse(untrusted(issuer, now));
+    guide.refuse(unsuitable(issuer, now, revoked, secrets));
     let delete = Case::get(
         "a user who may not delete",
         "/openapi/v3/entity/dataset/1",
@@ -150,21 +151,11 @@ fn forwarded(guide: &mut Guide, issuer: &Issuer, now: i64, secrets: &Secrets, se
     guide.add(Case::get(title, DATASETS, by("service_ingestion")).as_(&job));
 }
 
-fn refused_tokens(guide: &mut Guide, issuer: &Issuer, now: i64, revoked: &str, secrets: &Secrets) {
-    let ours = |claims: &Value| datahub_token(&secrets.signing_key, claims);
+/// Tokens that no trusted key has signed.
+fn untrusted(issuer: &Issuer, now: i64) -> Vec<BadToken> {
     let session = claims("ada", "SESSION", Some(now + 3600));
     let login = issuer::login_claims("datahub", now, now + 3600);
-    let far = issuer::login_claims("datahub", now, now + 90 * 86_400);
-    let other_job = issuer::workload_claims(issuer::OTHER_JOB, now, now + 3600);
-    let nameless = but(&but(&session, "sub", Value::Null), "actorId", Value::Null);
-    let tokens = [
-        ("OLD", ours(&claims("ada", "SESSION", Some(now - 3600))), "an expired session", Reason::Expired),
-        (
-            "ENDLESS",
-            ours(&claims("ada", "SESSION", None)),
-            "a session that never expires",
-            Reason::MissingExpiry,
-        ),
+    vec![
         (
             "EVE",
             datahub_token("another-secret-of-32-bytes-or-more", &session),
@@ -201,6 +192,24 @@ fn refused_tokens(guide: &mut Guide, issuer: &Issuer, now: i64, revoked: &str, s
             "a token of an issuer that is not trusted",
             Reason::UntrustedIssuer,
         ),
+    ]
+}
+
+/// Genuine tokens with claims that are refused.
+fn unsuitable(issuer: &Issuer, now: i64, revoked: &str, secrets: &Secrets) -> Vec<BadToken> {
+    let ours = |claims: &Value| datahub_token(&secrets.signing_key, claims);
+    let session = claims("ada", "SESSION", Some(now + 3600));
+    let far = issuer::login_claims("datahub", now, now + 90 * 86_400);
+    let other_job = issuer::workload_claims(issuer::OTHER_JOB, now, now + 3600);
+    let nameless = but(&but(&session, "sub", Value::Null), "actorId", Value::Null);
+    vec![
+        ("OLD", ours(&claims("ada", "SESSION", Some(now - 3600))), "an expired session", Reason::Expired),
+        (
+            "ENDLESS",
+            ours(&claims("ada", "SESSION", None)),
+            "a session that never expires",
+            Reason::MissingExpiry,
+        ),
         (
             "SHOP",
             issuer.token(&issuer::login_claims("shop", now, now + 3600)),
@@ -222,11 +231,7 @@ fn refused_tokens(guide: &mut Guide, issuer: &Issuer, now: i64, revoked: &str, s
         ("NAMELESS", ours(&nameless), "a token that names nobody", Reason::MissingPrincipal),
         ("STOLEN", ours(&but(&session, "jti", json!(revoked))), "a token that was revoked", Reason::Revoked),
         ("OTHER", issuer.token(&other_job), "a job that is not mapped to a user", Reason::NoMapping),
-    ];
-    for (name, token, title, reason) in tokens {
-        let words = guide.token(name, token);
-        guide.add(Case::get(title, ENTITY, refused(reason)).as_(&words));
-    }
+    ]
 }
 
 /// A few paths of GMS.

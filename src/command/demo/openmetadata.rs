@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::backend::Reply;
 use super::case::{Case, Expected, Words};
 use super::files::{Files, quoted};
-use super::guide::Guide;
+use super::guide::{BadToken, Guide};
 use super::issuer::{self, CLUSTER, Issuer, JOB, LOGIN, OPENMETADATA, but};
 use super::requests::{self, BODY_BYTES};
 use super::{At, Tokens};
@@ -87,7 +87,8 @@ pub(super) fn guide(Tokens { issuer, now, revoked, .. }: &Tokens<'_>) -> Guide {
     for case in requests::refused(TABLES, &user, TARGET_BYTES) {
         guide.add(case);
     }
-    refused_tokens(&mut guide, issuer, now, revoked);
+    guide.refuse(untrusted(issuer, now));
+    guide.refuse(unsuitable(issuer, now, revoked));
     let delete =
         Case::get("a user who may not delete", "/api/v1/tables/1", refused(Reason::InsufficientPermissions));
     guide.add(delete.method("DELETE").as_(&user));
@@ -122,14 +123,10 @@ fn forwarded(guide: &mut Guide, issuer: &Issuer, user: &Words, now: i64) {
     );
 }
 
-fn refused_tokens(guide: &mut Guide, issuer: &Issuer, now: i64, revoked: &str) {
+/// Tokens that no trusted key has signed.
+fn untrusted(issuer: &Issuer, now: i64) -> Vec<BadToken> {
     let ada = user_claims(now, now + 3600);
-    let login = issuer::login_claims("openmetadata", now, now + 3600);
-    let other_job = issuer::workload_claims(issuer::OTHER_JOB, now, now + 3600);
-    let far = issuer::login_claims("openmetadata", now, now + 90 * 86_400);
-    let nameless = but(&but(&login, "sub", Value::Null), "email", Value::Null);
-    let tokens = [
-        ("OLD", issuer.token(&user_claims(now - 7200, now - 3600)), "an expired token", Reason::Expired),
+    vec![
         (
             "EVE",
             issuer.token_with_foreign_key(&ada),
@@ -155,6 +152,18 @@ fn refused_tokens(guide: &mut Guide, issuer: &Issuer, now: i64, revoked: &str) {
             "a token of an issuer that is not trusted",
             Reason::UntrustedIssuer,
         ),
+    ]
+}
+
+/// Genuine tokens with claims that are refused.
+fn unsuitable(issuer: &Issuer, now: i64, revoked: &str) -> Vec<BadToken> {
+    let ada = user_claims(now, now + 3600);
+    let login = issuer::login_claims("openmetadata", now, now + 3600);
+    let other_job = issuer::workload_claims(issuer::OTHER_JOB, now, now + 3600);
+    let far = issuer::login_claims("openmetadata", now, now + 90 * 86_400);
+    let nameless = but(&but(&login, "sub", Value::Null), "email", Value::Null);
+    vec![
+        ("OLD", issuer.token(&user_claims(now - 7200, now - 3600)), "an expired token", Reason::Expired),
         (
             "SHOP",
             issuer.token(&issuer::login_claims("shop", now, now + 3600)),
@@ -193,11 +202,7 @@ fn refused_tokens(guide: &mut Guide, issuer: &Issuer, now: i64, revoked: &str) {
             Reason::Revoked,
         ),
         ("OTHER", issuer.token(&other_job), "a job that is not mapped to a user", Reason::NoMapping),
-    ];
-    for (name, token, title, reason) in tokens {
-        let words = guide.token(name, token);
-        guide.add(Case::get(title, TABLES, refused(reason)).as_(&words));
-    }
+    ]
 }
 
 /// A few paths of OpenMetadata.
