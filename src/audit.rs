@@ -186,7 +186,7 @@ impl Shared {
             self.is_woken.store(false, Ordering::Release);
             self.buffers.take(&mut taken);
             self.taken.store(taken.lines(), Ordering::Relaxed);
-            taken.write(|lines| self.write(&mut out, lines));
+            taken.write(|lines, count| self.write(&mut out, lines, count));
             // Each write has reported its own failure.
             let _ = out.flush();
             taken.clear();
@@ -196,8 +196,7 @@ impl Shared {
         }
     }
 
-    fn write(&self, out: &mut impl Write, lines: &[u8]) {
-        let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+    fn write(&self, out: &mut impl Write, lines: &[u8], count: u64) {
         if out.write_all(lines).and_then(|()| out.flush()).is_err() {
             self.metrics.audit_dropped.inc_by(count);
         }

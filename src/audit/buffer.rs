@@ -111,23 +111,25 @@ impl Taken {
         self.buffers.iter().map(|lines| lines.added.len() as u64).sum()
     }
 
-    /// Passes whole lines to `write`, in the order in which their requests ended.
-    pub(super) fn write(&mut self, mut write: impl FnMut(&[u8])) {
+    /// Passes whole lines and their number to `write`, in the order in which their requests ended.
+    pub(super) fn write(&mut self, mut write: impl FnMut(&[u8], u64)) {
         let Self { buffers, merged } = self;
         let mut queues: Vec<_> =
             buffers.iter().filter(|lines| !lines.added.is_empty()).map(Queue::new).collect();
         if let [only] = &*queues {
-            return write(only.bytes);
+            return write(only.bytes, only.lines.len() as u64);
         }
+        let mut count = 0;
         while let Some(line) = queues.iter_mut().min_by_key(|queue| queue.order()).and_then(Queue::pop) {
             merged.extend_from_slice(line);
+            count += 1;
             if merged.len() >= WRITE_BYTES {
-                write(merged);
+                write(merged, std::mem::take(&mut count));
                 merged.clear();
             }
         }
         if !merged.is_empty() {
-            write(merged);
+            write(merged, count);
             merged.clear();
         }
     }

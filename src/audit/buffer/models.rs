@@ -28,7 +28,7 @@ fn no_line_is_lost_or_taken_twice() {
             let (mut taken, mut written) = (Taken::default(), Vec::new());
             let mut take = || {
                 buffers.take(&mut taken);
-                taken.write(|lines| written.extend_from_slice(lines));
+                taken.write(|lines, _| written.extend_from_slice(lines));
                 taken.clear();
             };
             (0..3).for_each(|_| take());
