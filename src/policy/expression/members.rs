@@ -136,8 +136,9 @@ impl Members<'_> {
             "scopes" => self.texts(token.scopes()),
             "audiences" => match token.claims().get("aud") {
                 Some(one @ JsonValue::String(_)) => Some(Box::new(CelList::from(vec![self.json(one)?]))),
+                // A null `aud` counts as absent.
+                None | Some(JsonValue::Null) => Some(Box::new(CelList::default())),
                 Some(several) => self.json(several),
-                None => Some(Box::new(CelList::default())),
             },
             _ => None,
         }

@@ -107,6 +107,13 @@ fn an_expression_without_a_boolean_result_is_a_fault() {
 }
 
 #[test]
+fn a_token_without_an_audience_has_an_empty_list() {
+    for claims in [json!({}), json!({"aud": null})] {
+        assert_eq!(evaluate("token.audiences == []", claims).ok(), Some(true));
+    }
+}
+
+#[test]
 fn a_claim_of_another_type_is_a_fault() {
     // Users of an issuer may be able to choose such a value, so it is never converted to a boolean.
     for isbot in [json!("false"), json!(0), json!(1), json!([]), json!({}), json!(null), json!("true")] {
