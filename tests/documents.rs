@@ -8,6 +8,8 @@ mod clients;
 mod configurations;
 #[path = "documents/endpoints.rs"]
 mod endpoints;
+#[path = "documents/kubernetes.rs"]
+mod kubernetes;
 #[path = "documents/mistakes.rs"]
 mod mistakes;
 #[path = "documents/monitoring.rs"]

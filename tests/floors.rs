@@ -6,6 +6,8 @@
 
 #[path = "floors/circles.rs"]
 mod circles;
+#[path = "floors/compiled.rs"]
+mod compiled;
 #[path = "floors/lengths.rs"]
 mod lengths;
 #[path = "floors/source.rs"]
