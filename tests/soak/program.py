@@ -68,6 +68,8 @@ class Program:
                 if line.get("message") == "listening" and line.get("listener") == name:
                     return int(line["address"].rsplit(":", 1)[1])
             time.sleep(0.02)
+        self.process.kill()
+        self.process.wait()
         raise SystemExit(f"metagate does not listen ({self.process.poll()}):\n{self.errors.read_text(errors='replace')}{self.audit.read_text()}")
 
     def ask(self, path):

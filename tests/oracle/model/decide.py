@@ -25,7 +25,7 @@ def credentials(request, settings):
     fields = settings.token_fields
     has_system = settings.backend == "datahub-gms" and settings.datahub.get("systemClientSecret") is not None
     if has_system and not any(name == "authorization" for name, _, _ in fields):
-        fields = [*fields, ("authorization", "", False)]  # for the system credential alone
+        fields = [*fields, ("authorization", "", False)]  # for the system credential only
     found = [(spec, value) for spec in fields for value in request.values(spec[0])]
     # Where it is not listed, any other Authorization is ignored.
     if not any(spec[1] == "" and value.isascii() and value.partition(b" ")[0].lower() == b"basic" for spec, value in found):

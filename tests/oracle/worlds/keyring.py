@@ -1,4 +1,4 @@
-"""Keys of tests, derived from a fixed text: the same in every run, and nobody's secret."""
+"""Keys of tests, derived from a fixed text: the same in every run, and not secret."""
 
 import base64
 import functools
