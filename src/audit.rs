@@ -26,8 +26,8 @@ pub use terminal::TerminalLines;
 
 use buffer::{Buffers, Taken};
 
-/// At the end, the rest is given up if the output takes nothing for this long.
-const PATIENCE_AT_END: Duration = Duration::from_secs(2);
+/// When the process ends, the rest is given up if the output needs longer than this for one piece of about 64 KiB.
+const SHUTDOWN_STALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long lines are collected before a write: at most 50 wake-ups a second, and none if there is nothing to write.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -101,15 +101,15 @@ struct Shared {
     /// Whether the writing thread was woken for lines that it has not taken yet.
     is_woken: AtomicBool,
     is_closed: AtomicBool,
-    /// How many writes have ended.
+    /// How many pieces were written, or failed to be.
     writes: AtomicU64,
     /// How many lines the writing thread has taken and not written yet.
     taken: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
-/// Owns the writing thread. Dropping it writes what is left. It gives up if the output takes nothing for two seconds, so
-/// that the process ends also if nobody reads its standard output.
+/// Owns the writing thread. Dropping it writes what is left. It gives up once the output stalls
+/// ([`SHUTDOWN_STALL_TIMEOUT`]), so that the process ends even if its standard output is not read.
 #[derive(Debug)]
 pub struct AuditWriter {
     shared: Arc<Shared>,
@@ -211,37 +211,47 @@ impl Shared {
 
 impl Drop for AuditWriter {
     fn drop(&mut self) {
-        self.shared.is_closed.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            if self.ends() {
-                // The panic hook has reported a panic of the writer.
-                let _ = thread.join();
-            } else {
-                let lost = self.shared.taken.load(Ordering::Relaxed) + self.shared.buffers.lines();
-                tracing::error!(
-                    lost,
-                    "the last audit records are lost: their output takes nothing, and the process ends"
-                );
-            }
+        self.close();
+        let has_ended = self.wait_while_it_writes(|| self.ends_within(SHUTDOWN_STALL_TIMEOUT));
+        let Some(thread) = self.thread.take() else { return };
+        if has_ended {
+            // The panic hook has reported a panic of the writer.
+            let _ = thread.join();
+        } else {
+            let lost = self.shared.taken.load(Ordering::Relaxed) + self.shared.buffers.lines();
+            tracing::error!(
+                lost,
+                "the last audit records are lost: their output takes nothing, and the process ends"
+            );
         }
     }
 }
 
 impl AuditWriter {
-    /// Waits for the thread to end, as long as it can write.
-    fn ends(&self) -> bool {
+    /// Lets the thread write what is left, and end.
+    fn close(&self) {
+        self.shared.is_closed.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Calls `wait` until it says that the thread has ended, or until nothing was written meanwhile. Returns whether
+    /// the thread has ended.
+    fn wait_while_it_writes(&self, mut wait: impl FnMut() -> bool) -> bool {
         loop {
             let before = self.shared.writes.load(Ordering::Relaxed);
-            match self.ended.recv_timeout(PATIENCE_AT_END) {
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.shared.writes.load(Ordering::Relaxed) == before {
-                        return false;
-                    }
-                }
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
+            if wait() {
+                return true;
+            }
+            if self.shared.writes.load(Ordering::Relaxed) == before {
+                return false;
             }
         }
+    }
+
+    fn ends_within(&self, time: Duration) -> bool {
+        self.ended.recv_timeout(time) != Err(RecvTimeoutError::Timeout)
     }
 }
 

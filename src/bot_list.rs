@@ -3,7 +3,7 @@
 //! 1. [`BotList`] is the list of one configuration. A task checks its file every two seconds ([`file`]), or follows the set in
 //!    the store ([`store`]).
 //! 2. A list that cannot be used leaves the current one in force. At the start there is none, and no bot is accepted.
-//! 3. While a list in the store has not been read at all, or not for longer than `maxStale`, nobody knows which tokens it
+//! 3. While a list in the store has not been read at all, or not for longer than `maxStale`, it is unknown which tokens it
 //!    accepts: the process is not ready, and bots get 503. It may begin with the copy in `cacheDir`.
 //! 4. Streamed responses and tunnels of bots end once the list does not accept their token any more: it is part of what
 //!    [`crate::revocation_list`] has in force.

@@ -6,8 +6,8 @@
 //! 1. A token that was just verified is asked about, and its request waits for the answer, at most [`PATIENCE`].
 //! 2. A later request that finds the answer older than [`INTERVAL`] has it renewed in the background, and does not wait.
 //! 3. A token that OpenMetadata refuses (401) is revoked until it accepts it again (200). Any other answer, or none, changes
-//!    nothing: the last answer goes on, and a token without one is let in, because OpenMetadata itself decides about every
-//!    request that is forwarded. While it does not answer, no request waits.
+//!    nothing: the last answer is kept, and a token without one is let in, because OpenMetadata itself decides about every
+//!    request that is forwarded. While it cannot be reached, or answers with 5xx, no request waits.
 //!
 //! Bounds: at most [`MAX_ASKED`] questions at the same time and [`MAX_TOKENS`] answers. No token is kept.
 
@@ -41,15 +41,15 @@ pub const MAX_ASKED: usize = 16;
 /// How many answers are kept.
 pub const MAX_TOKENS: u64 = 10_000;
 
-const NOTE: &str = "OpenMetadata does not accept it any more";
+const NOTE: &str = "OpenMetadata no longer accepts it";
 
 /// Asks, and keeps the answers.
 pub struct Introspector {
     asker: Asker,
     answers: Cache<String, Arc<Entry>>,
     places: Arc<Semaphore>,
-    /// The last question without an answer, or none.
-    away: Mutex<Option<(Instant, String)>>,
+    /// When and why OpenMetadata could not be asked; `None` once it has answered again.
+    last_failure: Mutex<Option<(Instant, String)>>,
     refused: AtomicU64,
     metrics: Arc<Metrics>,
 }
@@ -85,7 +85,7 @@ pub struct IntrospectionStatus {
     pub tokens: u64,
     /// How often a request was refused because of one.
     pub refused: u64,
-    /// Why the last question had no answer; `null` if it had one.
+    /// Why OpenMetadata cannot be asked; `null` if it answered the last question.
     pub failure: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Introspector {
             asker: Asker { upstream, budget, path },
             answers: answers.build(),
             places: Arc::new(Semaphore::new(MAX_ASKED)),
-            away: Mutex::default(),
+            last_failure: Mutex::default(),
             refused: AtomicU64::new(0),
             metrics: metrics.clone(),
         }))
@@ -129,7 +129,7 @@ impl Introspector {
             let state = entry.lock();
             state.is_asked && state.active.is_none()
         };
-        if waits && !self.is_away() {
+        if waits && !self.is_unreachable() {
             // An answer that comes later counts for later requests.
             let _ = timeout(PATIENCE, done).await;
         }
@@ -157,11 +157,11 @@ impl Introspector {
     /// The answers.
     pub fn status(&self) -> IntrospectionStatus {
         self.answers.run_pending_tasks();
-        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         IntrospectionStatus {
             tokens: self.answers.entry_count(),
             refused: self.refused.load(Ordering::Relaxed),
-            failure: away.as_ref().map(|(_, why)| why.clone()),
+            failure: last_failure.as_ref().map(|(_, why)| why.clone()),
         }
     }
 
@@ -169,10 +169,10 @@ impl Introspector {
         self.answers.get_with_by_ref(token.fingerprint().full(), Arc::default)
     }
 
-    /// Whether OpenMetadata did not answer a moment ago.
-    fn is_away(&self) -> bool {
-        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        away.as_ref().is_some_and(|(since, _)| since.elapsed() < RETRY)
+    /// Whether OpenMetadata could not be asked a moment ago.
+    fn is_unreachable(&self) -> bool {
+        let last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last_failure.as_ref().is_some_and(|(at, _)| at.elapsed() < RETRY)
     }
 
     /// Asks in the background, if it is time and there is a place. Otherwise the next request tries again.
@@ -198,30 +198,43 @@ impl Introspector {
 
     async fn ask(&self, question: &Question, authorization: HeaderValue) {
         let answer = self.asker.ask(authorization).await;
-        let (result, active, failure) = match answer {
-            Ok(StatusCode::OK) => ("active", Some(true), None),
-            Ok(StatusCode::UNAUTHORIZED) => ("inactive", Some(false), None),
-            Ok(status) => ("failed", None, Some(format!("it answered {status}"))),
-            Err(error) => ("failed", None, Some(error.cause)),
+        let (result, active) = match &answer {
+            Ok(StatusCode::OK) => ("active", Some(true)),
+            Ok(StatusCode::UNAUTHORIZED) => ("inactive", Some(false)),
+            Ok(_) | Err(_) => ("failed", None),
         };
         self.metrics.introspection(result);
         let mut state = question.entry.lock();
         state.active = active.or(state.active);
         state.due = Some(Instant::now() + if active.is_some() { INTERVAL } else { RETRY });
         drop(state);
-        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*away, &failure) {
-            // One line for each change of state, not for each question.
-            (None, Some(cause)) => {
-                tracing::warn!(
-                    cause,
-                    "OpenMetadata does not say whether bots' tokens are current; the last answers go on"
-                );
+        match answer {
+            Err(error) => self.failed(error.cause),
+            Ok(status) if status.is_server_error() => self.failed(format!("it answered {status}")),
+            Ok(_) if active.is_some() => self.recovered(),
+            // It may be about this token only, so other tokens must not be let in unasked because of it.
+            Ok(status) => {
+                tracing::debug!(%status, "OpenMetadata does not say whether a bot token is current");
             }
-            (Some(_), None) => tracing::info!("OpenMetadata says again whether bots' tokens are current"),
-            (None, None) | (Some(_), Some(_)) => {}
         }
-        *away = failure.map(|cause| (Instant::now(), cause));
+    }
+
+    /// OpenMetadata cannot be asked. Logs one line for each change of state, not for each question.
+    fn failed(&self, cause: String) {
+        let mut last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_failure.is_none() {
+            tracing::warn!(
+                cause,
+                "OpenMetadata cannot be asked whether bot tokens are current; keeping the last answers"
+            );
+        }
+        *last_failure = Some((Instant::now(), cause));
+    }
+
+    fn recovered(&self) {
+        if self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            tracing::info!("OpenMetadata can be asked again whether bot tokens are current");
+        }
     }
 }
 

@@ -111,8 +111,7 @@ impl RevocationList {
         });
         let urls = urls.collect::<Result<Vec<_>, _>>()?;
         let store = sources.store.as_ref().map(|access| {
-            let servers: Vec<_> = access.urls.iter().map(display_url).collect();
-            let name = format!("{} ({})", servers.join(" "), access.namespace);
+            let name = access.display_name();
             let key = "authentication.revocations.store";
             let state = SourceState::new(key, "store".to_owned(), name.clone(), sources.format.clone());
             StoreList::new(with_copy(state.trusted_for(access.max_stale), &name, config), access)
@@ -171,12 +170,12 @@ impl RevocationList {
         self.current.load()
     }
 
-    /// Whether every source has had a list.
+    /// Whether every source has a current list.
     pub fn are_ready(&self) -> bool {
         self.current.load().are_complete()
     }
 
-    /// The sources that have had no list, each with the reason.
+    /// The sources without a current list, each with the reason.
     pub fn missing(&self) -> Vec<String> {
         let now = SystemTime::now();
         let missing = self.states().filter(|state| state.lacks_current_list(now));
@@ -267,7 +266,7 @@ impl RevocationList {
         }
     }
 
-    /// Reads every source that has had no list once.
+    /// Reads every source without a current list once.
     pub async fn fetch_missing(self: &Arc<Self>) {
         let (mut tasks, now) = (JoinSet::new(), SystemTime::now());
         for index in 0..self.urls.len() {

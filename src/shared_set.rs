@@ -104,7 +104,7 @@ pub async fn change(link: &mut Link, name: &SetName, changes: &[Change]) -> Resu
     run_change(link, name, changes, None).await
 }
 
-/// As [`change`], but only if the set is at this revision: whoever read it there knows what the changes amount to.
+/// As [`change`], but only if the set is at this revision: a caller that read it there knows what the changes amount to.
 ///
 /// # Errors
 /// As for [`change`], and [`StoreFault::ChangedMeanwhile`].

@@ -2,8 +2,8 @@
 //!
 //! These listeners have few clients, and must respond whatever other clients do:
 //!
-//! 1. If a listener has its maximum of connections, one is closed for a new one: one that has sent no whole request, the
-//!    oldest of the address that has the most. It has had [`LEAST_TIME`] for its request.
+//! 1. If a listener has its maximum of connections, it closes one of the address that has the most: the oldest one
+//!    without a request in progress, otherwise the oldest. Each connection is kept for at least [`LEAST_TIME`].
 //! 2. Each connection has timeouts for its requests and for reading the responses, and small buffers.
 //! 3. Each listener keeps a spare file descriptor, so that a probe is accepted even if clients have used up all others
 //!    ([`is_short`]).
@@ -150,6 +150,7 @@ struct Connections {
 struct Open {
     address: IpAddr,
     since: Instant,
+    /// Whether a request is in progress: from its head until the response is ready, but not while it is written.
     is_responding: Arc<AtomicBool>,
     task: AbortHandle,
 }
@@ -164,7 +165,7 @@ impl Connections {
         loop {
             while self.tasks.try_join_next().is_some() {}
             self.open.retain(|open| !open.task.is_finished());
-            let Some(at) = self.least().filter(|_| self.open.len() >= self.max) else { return };
+            let Some(at) = self.next_to_close().filter(|_| self.open.len() >= self.max) else { return };
             let Some(left) =
                 LEAST_TIME.checked_sub(self.open[at].since.elapsed()).filter(|left| !left.is_zero())
             else {
@@ -177,8 +178,9 @@ impl Connections {
         }
     }
 
-    /// The connection to close first: of the address that has the most, the oldest one without a request to respond to.
-    fn least(&self) -> Option<usize> {
+    /// The connection to close first: of the address that has the most, the oldest one without a request in progress,
+    /// otherwise the oldest.
+    fn next_to_close(&self) -> Option<usize> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         for open in &self.open {
             *counts.entry(open.address).or_default() += 1;

@@ -4,21 +4,23 @@
 //! | --- | --- |
 //! | `new_network` | a program came from a client network that it did not come from before |
 //! | `new_client` | a program's token was sent by another product than before, according to its `User-Agent` |
-//! | `two_networks` | a program came from two client networks within a minute, and not within the last day |
+//! | `two_networks` | a program came from two client networks in the same minute of the clock, and not within the last day |
 //! | `refusal_burst` | a client network got more than 20 refusals in a minute |
 //!
 //! - **A program** is the principal of a token of a bot, a personal access token or a service account, or a mapped identity.
 //!   People change networks all the time.
-//! - **Learning is silent**, for an hour: after the start for everybody, and for each program after it was first seen, and
-//!   again each time that one of its networks or products had to give way to another. So a program that comes from ever
-//!   more networks has one signal an hour at most.
+//! - **Learning is silent**, for an hour: after the start for everybody, and for each program after it was first seen.
+//!   Its networks are learned again each time that one of them had to give way to another after that, and so are its
+//!   products. So a program that comes from ever more networks has one `new_network` an hour, and one that changes its
+//!   `User-Agent` all the time still has signals of its networks.
 //! - **Memory is bounded:** [`MAX_PROGRAMS`] programs with [`MAX_KNOWN`] networks and products each, all as hashes with a
 //!   random key of this process. The programs not seen for the longest time give way. One that comes back learns again.
-//! - **A request that is like one of the last minute** costs the comparison of one number with the four that are kept in
-//!   its token ([`Signals::mark`]).
+//! - **A request that is like one before it in the same minute of the clock** costs the comparison of one number with the
+//!   four that are kept in its token ([`Signals::mark`]).
 //!
 //! A client network is the /24 of an IPv4 address and the /48 of an IPv6 address.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
@@ -46,8 +48,9 @@ const LEARNING: u64 = 3_600;
 const REFUSALS: u32 = 20;
 /// A network has at most one burst in this time.
 const BURST_INTERVAL: Duration = Duration::from_secs(600);
-/// How many events are kept for the status page, and for how long.
-const MAX_EVENTS: usize = 100;
+/// How many events of each signal are kept for the status page, and for how long. Of each, because bursts need no token,
+/// and must not push out the others.
+const MAX_EVENTS: usize = 25;
 const EVENTS_KEPT: Duration = Duration::from_secs(3_600);
 /// How many bits of a mark are its minute. The others are a hash.
 const MINUTE_BITS: u32 = 20;
@@ -59,7 +62,8 @@ pub struct Signals {
     programs: Mutex<Programs>,
     refusals: Option<RateLimiter>,
     bursts: Option<RateLimiter>,
-    events: Mutex<VecDeque<SignalEvent>>,
+    /// Those of each signal, in the order of [`Signal::ALL`].
+    events: Mutex<[VecDeque<SignalEvent>; Signal::ALL.len()]>,
 }
 
 /// A signal, for the status page.
@@ -157,19 +161,26 @@ impl Signals {
         SignalSet::default().with(Signal::RefusalBurst)
     }
 
-    /// The signals of the last hour, the newest first. At most the last 100.
+    /// The signals of the last hour, the newest first: at most the last [`MAX_EVENTS`] of each.
     pub fn recent(&self, now: SystemTime) -> Vec<SignalEvent> {
         let is_recent = |event: &&SignalEvent| {
             now.duration_since(event.time).is_ok_and(|age| age < EVENTS_KEPT) || event.time > now
         };
-        lock(&self.events).iter().rev().filter(is_recent).cloned().collect()
+        let mut recent: Vec<_> =
+            lock(&self.events).iter().flatten().rev().filter(is_recent).cloned().collect();
+        recent.sort_by_key(|event| Reverse(event.time));
+        recent
     }
 
     fn keep(&self, event: SignalEvent) {
-        let mut events = lock(&self.events);
-        // Dropped after the lock is released.
-        let _oldest = if events.len() >= MAX_EVENTS { events.pop_front() } else { None };
-        events.push_back(event);
+        let oldest = {
+            let mut events = lock(&self.events);
+            let Some(events) = events.get_mut(event.signal as usize) else { return };
+            events.push_back(event);
+            if events.len() > MAX_EVENTS { events.pop_front() } else { None }
+        };
+        // Only now, without the lock.
+        drop(oldest);
     }
 }
 

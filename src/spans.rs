@@ -48,6 +48,9 @@ const MAX_PATH_BYTES: usize = 2048;
 const MAX_METHOD_BYTES: usize = 32;
 /// The memory of one record at most: two paths of 2 KiB, and the rest.
 const MAX_RECORD_BYTES: u64 = 6 * 1024;
+/// The memory of one request in a batch while that is encoded, at most: its record, two spans with about 30 attributes (two
+/// records), their encoded form and its compressed one (a record each).
+const MAX_ENCODING_BYTES: u64 = 5 * MAX_RECORD_BYTES;
 
 /// Begins the traces of requests under one configuration.
 #[derive(Debug)]
@@ -110,11 +113,12 @@ pub struct RequestTrace {
     recording: Option<Recording>,
 }
 
-/// What is known of a request when it arrives and of no interest to anything else.
+/// What is known of a request when it arrives, used only for spans. It owns its texts: a stream may last for hours, and a
+/// slice would keep the whole head in memory.
 #[derive(Debug)]
 struct Recording {
-    state: Option<Bytes>,
-    authority: Option<Bytes>,
+    state: Option<Box<str>>,
+    authority: Option<Box<str>>,
     version: Option<Version>,
     tls: bool,
 }
@@ -128,14 +132,11 @@ struct BackendCall {
 
 impl Recording {
     fn of(continues: bool, target: &Uri, headers: &Fields) -> Self {
-        let authority =
-            target.authority().map(|authority| Bytes::copy_from_slice(authority.as_str().as_bytes()));
-        Self {
-            state: if continues { state(headers) } else { None },
-            authority: authority.or_else(|| headers.get_bytes(HOST)),
-            version: None,
-            tls: false,
-        }
+        let authority = match target.authority() {
+            Some(authority) => bounded_text(authority.as_str().as_bytes(), MAX_TEXT_BYTES),
+            None => headers.get(HOST).and_then(|host| bounded_text(host.as_bytes(), MAX_TEXT_BYTES)),
+        };
+        Self { state: if continues { state(headers) } else { None }, authority, version: None, tls: false }
     }
 }
 
@@ -168,11 +169,6 @@ impl RequestTrace {
     /// The spans of the request, which has ended; `None` if they are not recorded.
     pub fn finish(self, tracer: &Tracer, ended: EndedRequest<'_>) -> Option<RequestRecord> {
         let recording = self.recording?;
-        let text = |bytes: Option<Bytes>, most: usize| {
-            let text = str::from_utf8(bytes.as_deref()?).ok()?;
-            (text.len() <= most && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
-                .then(|| text.into())
-        };
         let method = conventions::known_method(ended.method);
         let other_method = ended.method.get(..ended.method.floor_char_boundary(MAX_METHOD_BYTES));
         Some(RequestRecord {
@@ -180,17 +176,17 @@ impl RequestTrace {
             id: self.context.parent_id,
             parent: self.parent,
             flags: self.context.flags,
-            state: text(recording.state, MAX_STATE_BYTES),
+            state: recording.state,
             began: ended.began,
             duration: ended.duration,
             method,
             other_method: other_method.filter(|_| method.is_none()).map(Into::into),
             path: ended.path.into(),
-            authority: text(recording.authority, MAX_TEXT_BYTES),
+            authority: recording.authority,
             tls: recording.tls,
             version: recording.version,
             client: ended.client,
-            user_agent: text(ended.user_agent, MAX_TEXT_BYTES),
+            user_agent: ended.user_agent.and_then(|text| bounded_text(&text, MAX_TEXT_BYTES)),
             request_id: ended.request_id.into(),
             status: ended.status,
             decision: ended.decision,
@@ -317,20 +313,27 @@ fn shortened(path: &str) -> &str {
     path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or_default()
 }
 
-/// The memory that records take at most.
+/// The memory that records take at most: a full queue, and one batch that is being encoded.
 pub fn max_bytes(export: &SpanExport) -> u64 {
-    (export.max_queue as u64 / 2).saturating_mul(MAX_RECORD_BYTES)
+    let queue = (export.max_queue as u64 / 2).saturating_mul(MAX_RECORD_BYTES);
+    queue.saturating_add((export.max_batch as u64 / 2).saturating_mul(MAX_ENCODING_BYTES))
 }
 
-/// The `tracestate`, whose fields are one list (section 3.3.1.1).
-fn state(headers: &Fields) -> Option<Bytes> {
-    let mut values = headers.get_all(TRACESTATE);
-    let first = headers.get_bytes(TRACESTATE)?;
-    if values.next().is_some() && values.next().is_none() {
-        return Some(first);
+/// A copy of a text; `None` if it is longer than `most`, or not printable ASCII.
+fn bounded_text(bytes: &[u8], most: usize) -> Option<Box<str>> {
+    let is_kept = bytes.len() <= most && bytes.iter().all(|byte| (b' '..=b'~').contains(byte));
+    str::from_utf8(bytes).ok().filter(|_| is_kept).map(Into::into)
+}
+
+/// The `tracestate`, whose fields are one list (section 3.3.1.1); `None` if there is none, or it is too long.
+fn state(headers: &Fields) -> Option<Box<str>> {
+    let values = || headers.get_all(TRACESTATE).map(|value| value.as_bytes());
+    // Each value, and the comma after it. The sum comes first, so that no long list is put together.
+    let bytes: usize = values().map(|value| value.len() + 1).sum();
+    if bytes == 0 || bytes - 1 > MAX_STATE_BYTES {
+        return None;
     }
-    let values: Vec<_> = headers.get_all(TRACESTATE).map(|value| value.as_bytes()).collect();
-    Some(values.join(&b","[..]).into())
+    bounded_text(&values().collect::<Vec<_>>().join(&b","[..]), MAX_STATE_BYTES)
 }
 
 fn new_trace_id() -> TraceId {

@@ -1,7 +1,7 @@
 //! Logs diagnostics to standard error. Standard output is only for audit records.
 //!
-//! Nobody waits for standard error: lines are queued, one thread writes them, and those that do not fit are dropped and
-//! counted (`queue`).
+//! A request never waits for standard error: lines are queued, one thread writes them, and those that do not fit are
+//! dropped and counted (`queue`).
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

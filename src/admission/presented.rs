@@ -9,7 +9,8 @@ use crate::request::{BearerToken, Credentials};
 
 impl Admission {
     /// Verifies a token that is to be revoked (step 5). It may be revoked already, and need not be mapped: routes, rules and the
-    /// lists are about requests to the backend.
+    /// lists are about requests to the backend. So it is not introspected either, and therefore not cached: the cache has only
+    /// tokens that were.
     ///
     /// # Errors
     /// It does not verify, or its client network has sent too many that do not.
@@ -25,7 +26,8 @@ impl Admission {
     {
         let bearer = presented(credentials, observer)?;
         let verified = self.verify_only(bearer, environment, observer).await;
-        verified.inspect_err(|denial| rate::count(denial, environment))
+        let verified = verified.inspect_err(|denial| rate::count(denial, environment))?;
+        Ok(verified.token)
     }
 }
 

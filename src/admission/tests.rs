@@ -21,6 +21,7 @@ use crate::revocation::{Revocation, RevocationLists, Revocations, RevokedBy};
 use crate::test_support::{MAX_BYTES, NOW, OTHER_RSA, RSA};
 use crate::test_support::{entry, fields, good_claims, key_set, verified, with};
 
+mod cache;
 mod details;
 mod exchange;
 mod rate;

@@ -14,6 +14,13 @@ use crate::request::BearerToken;
 use crate::revocation::Unavailable;
 use crate::trust::{self, KeyRing, TokenFault};
 
+/// A token that is genuine and valid now.
+pub(super) struct Verified {
+    pub(super) token: Arc<VerifiedToken>,
+    /// The generation of the keys that just verified it; `None` if it was in the cache.
+    verified_with: Option<u64>,
+}
+
 impl Admission {
     /// From a bearer token to a verified one that is not revoked, and is mapped if it must be (steps 5 to 7).
     pub(super) async fn verify<E, O>(
@@ -27,17 +34,22 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
-        let token = self.verify_only(bearer, environment, observer).await?;
+        let Verified { token, verified_with } = self.verify_only(bearer, environment, observer).await?;
+        if let Some(generation) = verified_with {
+            // Before it is cached: a request that finds it in the cache does not wait for the answer.
+            environment.introspect(bearer.as_str(), &token).await;
+            environment.keep(bearer.as_str(), &token, generation);
+        }
         self.check_lists(token, bearer, source, environment, observer)
     }
 
-    /// From a bearer token to a verified one, which may be revoked (step 5).
+    /// From a bearer token to a verified one, which may be revoked (step 5). Does not cache it.
     pub(super) async fn verify_only<E, O>(
         &self,
         bearer: &BearerToken,
         environment: &mut E,
         observer: &mut O,
-    ) -> Result<Arc<VerifiedToken>, Denial>
+    ) -> Result<Verified, Denial>
     where
         E: Environment + Send,
         O: Observer + Send,
@@ -49,13 +61,13 @@ impl Admission {
             return Err(self.refuse_token(token, None, environment, observer));
         }
         let (mut waits, mut is_first) = (Waits::default(), true);
-        let token = loop {
+        let verified = loop {
             let keys = environment.keys();
             let now = environment.now();
             if let Some(token) = environment.cached(bearer.as_bytes(), keys.generation, now)
                 && bots::has_current_roles(&token, environment)
             {
-                break token;
+                break Verified { token, verified_with: None };
             }
             if std::mem::take(&mut is_first) {
                 rate::before_verification(environment, observer)?;
@@ -65,10 +77,7 @@ impl Admission {
             let token = match self.verify_with(bearer, &keys, now, observer) {
                 Ok(token) => {
                     let token = bots::with_roles(self.authorizer.exchange.map(token), environment);
-                    let token = Arc::new(token);
-                    environment.keep(text, &token, keys.generation);
-                    environment.introspect(text, &token).await;
-                    break token;
+                    break Verified { token: Arc::new(token), verified_with: Some(keys.generation) };
                 }
                 Err(refused) => refused,
             };
@@ -79,8 +88,8 @@ impl Admission {
                 return Err(self.refuse_token(token, Some(denial), environment, observer));
             }
         };
-        observer.verified(&token);
-        Ok(token)
+        observer.verified(&verified.token);
+        Ok(verified)
     }
 
     /// Whether a verified token is not revoked, and is mapped if it must be (steps 6 and 7).

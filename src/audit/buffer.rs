@@ -18,7 +18,8 @@ const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
 const STEP: usize = 64 * 1024;
 /// How much memory of a burst a buffer keeps.
 const KEPT_BYTES: usize = 256 * 1024;
-/// How much is written at once when the lines of several workers are merged.
+/// How much is written at once. Not more: the output has stalled if it does not take one piece in time, and if one
+/// cannot be written, all its lines count as dropped.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// A buffer for each worker.
@@ -111,13 +112,16 @@ impl Taken {
         self.buffers.iter().map(|lines| lines.added.len() as u64).sum()
     }
 
-    /// Passes whole lines and their number to `write`, in the order in which their requests ended.
+    /// Passes pieces of whole lines and their number to `write`, in the order in which their requests ended.
     pub(super) fn write(&mut self, mut write: impl FnMut(&[u8], u64)) {
         let Self { buffers, merged } = self;
         let mut queues: Vec<_> =
             buffers.iter().filter(|lines| !lines.added.is_empty()).map(Queue::new).collect();
-        if let [only] = &*queues {
-            return write(only.bytes, only.lines.len() as u64);
+        if let [only] = &mut *queues {
+            while let Some((piece, count)) = only.pop_piece() {
+                write(piece, count);
+            }
+            return;
         }
         let mut count = 0;
         while let Some(line) = queues.iter_mut().min_by_key(|queue| queue.order()).and_then(Queue::pop) {
@@ -168,6 +172,20 @@ impl<'l> Queue<'l> {
         let (bytes, rest) = self.bytes.split_at_checked(line.length)?;
         (self.bytes, self.lines) = (rest, lines);
         Some(bytes)
+    }
+
+    /// As many lines as fill one write, and their number.
+    fn pop_piece(&mut self) -> Option<(&'l [u8], u64)> {
+        let (mut length, mut count) = (0, 0);
+        while length < WRITE_BYTES
+            && let Some(line) = self.lines.get(count)
+        {
+            length += line.length;
+            count += 1;
+        }
+        let (piece, rest) = self.bytes.split_at_checked(length)?;
+        (self.bytes, self.lines) = (rest, self.lines.get(count..)?);
+        (count > 0).then_some((piece, count as u64))
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::sync::{Mutex, mpsc};
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -264,22 +264,84 @@ fn a_writer_that_hangs_loses_lines_but_does_not_block_or_grow_memory() {
     assert_eq!(dropped, 4, "eight lines of a megabyte fit");
 }
 
+/// Signals each write, then blocks until it is released, and fails.
+struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(());
+        let _ = self.1.recv();
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 fn a_writer_that_hangs_does_not_keep_the_process_from_ending() {
-    /// Takes nothing, for ever.
-    struct Stuck(mpsc::Receiver<()>);
-    impl Write for Stuck {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-            let _ = self.0.recv();
-            Err(std::io::ErrorKind::BrokenPipe.into())
+    let (entered, has_entered) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (trail, writer, metrics) = start(Stuck(entered, released));
+    trail.add(&record("/a"));
+    has_entered.recv().unwrap();
+    let began = Instant::now();
+    drop(writer);
+    assert!(began.elapsed() >= SHUTDOWN_STALL_TIMEOUT, "it waited for the output");
+    assert_eq!(metrics.audit_dropped.get(), 0, "the write has not ended");
+    drop(release);
+}
+
+#[test]
+fn a_writer_that_stalls_is_given_up_only_until_it_ends() {
+    let (entered, has_entered) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (trail, writer, metrics) = start(Stuck(entered, released));
+    trail.add(&record("/a"));
+    has_entered.recv().unwrap();
+    writer.close();
+    let has_ended = writer.wait_while_it_writes(|| writer.ends_within(Duration::ZERO));
+    drop(release);
+    assert!(!has_ended);
+    assert!(writer.ends_within(Duration::from_secs(60)));
+    assert_eq!(metrics.audit_dropped.get(), 1);
+}
+
+#[test]
+fn an_output_that_takes_a_little_at_a_time_gets_every_line_at_the_end() {
+    /// Signals each write, and takes the piece once it is permitted.
+    struct Slow(mpsc::Sender<()>, mpsc::Receiver<()>, Written);
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(());
+            let _ = self.1.recv();
+            self.2.write(bytes)
         }
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
     }
-    let (release, released) = mpsc::channel::<()>();
-    let (trail, writer, _) = start(Stuck(released));
-    trail.add(&record("/a"));
+    let (written, (entered, has_entered)) = (Written::default(), mpsc::channel());
+    let (permit, permits) = mpsc::channel();
+    let (trail, writer, metrics) = start(Slow(entered, permits, written.clone()));
+    trail.add(&record("/first"));
+    has_entered.recv().unwrap();
+    // All in the buffer of this thread.
+    let path = "x".repeat(16 * 1024);
+    for _ in 0..100 {
+        trail.add(&record(&path));
+    }
+    writer.close();
+    let mut waits = 0;
+    // In each wait one piece is taken, and the next one begins or the thread ends.
+    let has_ended = writer.wait_while_it_writes(|| {
+        waits += 1;
+        permit.send(()).unwrap();
+        has_entered.recv().is_err()
+    });
+    assert!(has_ended);
+    assert!(waits >= 20, "{waits} pieces");
     drop(writer);
-    drop(release);
+    assert_eq!((written.lines().len(), metrics.audit_dropped.get()), (101, 0));
 }

@@ -1,7 +1,9 @@
 //! The allow-list in the store that replicas share: a set with one member for each bot.
 //!
 //! A store that comes back with less than it had must not make a token valid that was revoked. Bots that such a store has in
-//! another form than before are refused until they are changed, or the process ends.
+//! another form than before are refused until they are changed, or the process ends. It is noticed by a revision that is lower
+//! than the last one that was read, so not if the store has had as many new changes before it is read again, and not across a
+//! restart of this process.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::{BotList, State};
 use crate::bots::{Bot, Bots};
 use crate::config::{Config, StoreAccess, bot_json, bots_of_members};
-use crate::jwks::{StoredCopy, display_url};
+use crate::jwks::StoredCopy;
 use crate::shared_set::{Consumer, Follower, LastWhole, MAX_BYTES, Member, SetName, StoreFault, Update};
 
 /// How often the copy on disk is renewed although nothing changes, so that it does not become too old to be used.
@@ -53,8 +55,7 @@ impl StoreBots {
         before: Option<(&Arc<Self>, &BotList)>,
         now: SystemTime,
     ) -> (Self, Arc<Bots>, State) {
-        let servers: Vec<_> = access.urls.iter().map(display_url).collect();
-        let name = format!("{} ({})", servers.join(" "), access.namespace);
+        let name = access.display_name();
         let copy = config.jwks.cache_dir.as_deref();
         let copy =
             copy.map(|directory| StoredCopy::new(directory, &format!("bots {name}"), MAX_BYTES as u64));

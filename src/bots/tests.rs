@@ -107,7 +107,7 @@ fn names_are_plain() {
     }
 }
 
-/// A list that cannot be relied on accepts nothing, and says that nobody knows.
+/// A list that cannot be relied on accepts nothing, and says that it is unknown.
 #[test]
 fn a_list_that_is_awaited_or_stale_is_unavailable() {
     let (token, issued) = issue("nightly");

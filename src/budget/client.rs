@@ -1,12 +1,13 @@
 //! Client addresses, and what each of them holds.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 
 use super::lock;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a share belongs to: an IPv4 address, or the /64 network of an IPv6 address, because one customer has at least
 /// a /64 (RFC 6177).
@@ -32,7 +33,8 @@ type Map = Mutex<HashMap<ClientKey, Weak<Client>, foldhash::fast::RandomState>>;
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     map: Arc<Map>,
-    last_number: AtomicU64,
+    /// With a random key, so that clients cannot choose addresses that share a number.
+    numbers: foldhash::fast::RandomState,
 }
 
 impl Clients {
@@ -42,7 +44,8 @@ impl Clients {
             return client;
         }
         let client = Arc::new(Client {
-            number: self.last_number.fetch_add(1, Ordering::Relaxed) + 1,
+            // Not 0, which is no client.
+            number: self.numbers.hash_one(key) | 1,
             key,
             map: self.map.clone(),
             connections: AtomicUsize::new(0),
@@ -72,7 +75,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// No other client of the process has the same, and none has 0.
+    /// Names the client in [`super::Turns`], and is never 0. It follows from the address, so that a client that holds
+    /// nothing between two requests, such as one whose requests are all refused, keeps it. Two clients with the same
+    /// number, which is improbable, would share their turns.
     pub(super) fn number(&self) -> u64 {
         self.number
     }

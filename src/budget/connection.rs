@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Budget;
 use super::client::Client;
 use super::turns::Turns;
+use crate::metrics::Metrics;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The totals are changed in steps of this size, so that small responses do not touch them.
@@ -97,6 +98,11 @@ impl Connection {
         connection
     }
 
+    /// The metrics of the process.
+    pub fn metrics(&self) -> &Metrics {
+        &self.budget.metrics
+    }
+
     /// Whether a request on the connection has shown a verified token.
     pub fn is_verified(&self) -> bool {
         self.verified.load(Ordering::Relaxed)
@@ -170,7 +176,7 @@ impl Connection {
     pub fn ends(&self) {
         self.scheduling.store(ENDED, Ordering::Relaxed);
         if let Some(turns) = self.turns.get() {
-            turns.end(self.id, self.client.get().map(|client| client.number()));
+            turns.end(self.id);
         }
     }
 

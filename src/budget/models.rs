@@ -66,7 +66,7 @@ fn no_client_has_more_requests_in_flight_than_its_share() {
             let inside = most.clone();
             let work = move |budget: &Arc<Budget>, address| {
                 let open = budget.connect(address).unwrap();
-                let Ok(in_flight) = open.account().request(None) else { return };
+                let Ok(in_flight) = open.account().request(None, &NamedClient::default()) else { return };
                 if address == client(1) {
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     inside.fetch_sub(1, Ordering::SeqCst);
@@ -82,7 +82,7 @@ fn no_client_has_more_requests_in_flight_than_its_share() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             assert_eq!(budget.requests.load(Ordering::Relaxed), 0);
             let open = budget.connect(client(1)).unwrap();
-            assert!(open.account().request(None).is_ok(), "its place is free");
+            assert!(open.account().request(None, &NamedClient::default()).is_ok(), "its place is free");
         },
         5000,
     );

@@ -10,7 +10,7 @@
 //! Tasks of connections that have shown a verified token, or were asked to close, take no turns. Neither does the task of
 //! a trusted proxy's request that has shown one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -30,11 +30,12 @@ pub struct Turns {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Waiting tasks by client and connection, in the order in which they began to wait.
-    tasks: Map<(u64, u64), VecDeque<Waiting>>,
+    /// Waiting tasks by connection and client, in the order in which they began to wait. Sorted, so that those of a
+    /// connection are found without a search through all of them.
+    tasks: BTreeMap<(u64, u64), VecDeque<Waiting>>,
     /// The connections of each client that have waiting tasks, in the order of their next turns. A connection whose
     /// tasks no longer wait is skipped.
-    connections: Map<u64, VecDeque<u64>>,
+    connections: HashMap<u64, VecDeque<u64>, foldhash::fast::RandomState>,
     /// The clients in `connections`, in the order of their next turns.
     clients: VecDeque<u64>,
     /// Whether rounds are running: a task had its turn, and since then every round found a waiting task.
@@ -42,8 +43,6 @@ struct State {
     /// Wakes [`Turns::give`].
     rounds: Option<Waker>,
 }
-
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 #[derive(Debug)]
 struct Waiting {
@@ -91,7 +90,7 @@ impl Turns {
         lock(&self.state).begin_rounds()
     }
 
-    /// How many pairs of a client and a connection have waiting tasks.
+    /// How many pairs of a connection and a client have waiting tasks.
     #[cfg(test)]
     pub(crate) fn tasks(&self) -> usize {
         lock(&self.state).tasks.len()
@@ -104,17 +103,12 @@ impl Turns {
         state.tasks.is_empty() && state.connections.is_empty() && state.clients.is_empty()
     }
 
-    /// Wakes the waiting tasks of a connection that has ended, so that they are dropped. Without a `client` of its own,
-    /// it may have served several.
-    pub(super) fn end(&self, connection: u64, client: Option<u64>) {
-        let ended: Vec<_> = {
-            let tasks = &mut lock(&self.state).tasks;
-            match client {
-                Some(client) => tasks.remove(&(client, connection)).into_iter().collect(),
-                None => tasks.extract_if(|(_, of), _| *of == connection).map(|(_, tasks)| tasks).collect(),
-            }
-        };
-        ended.into_iter().flatten().for_each(Waiting::grant);
+    /// Wakes the waiting tasks of a connection that has ended, so that they are dropped.
+    pub(super) fn end(&self, connection: u64) {
+        // It may have served several clients.
+        let all = (connection, 0)..=(connection, u64::MAX);
+        let ended: Vec<_> = lock(&self.state).tasks.extract_if(all, |_, _| true).collect();
+        ended.into_iter().flat_map(|(_, tasks)| tasks).for_each(Waiting::grant);
     }
 }
 
@@ -138,10 +132,10 @@ impl State {
             let Some(client) = self.clients.pop_front() else { break };
             let Some(connections) = self.connections.get_mut(&client) else { continue };
             while let Some(connection) = connections.pop_front() {
-                let Some(tasks) = self.tasks.get_mut(&(client, connection)) else { continue };
+                let Some(tasks) = self.tasks.get_mut(&(connection, client)) else { continue };
                 let next = tasks.pop_front();
                 if tasks.is_empty() {
-                    self.tasks.remove(&(client, connection));
+                    self.tasks.remove(&(connection, client));
                 } else {
                     connections.push_back(connection);
                 }
@@ -160,7 +154,7 @@ impl State {
     }
 
     fn wait(&mut self, client: u64, connection: u64, waiting: Waiting) {
-        let tasks = self.tasks.entry((client, connection)).or_default();
+        let tasks = self.tasks.entry((connection, client)).or_default();
         tasks.push_back(waiting);
         if tasks.len() == 1 {
             let connections = self.connections.entry(client).or_default();

@@ -122,7 +122,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     })
 }
 
-/// Publishes the issuer's next key while somebody watches. Never ends.
+/// Publishes the issuer's next key while the demo is watched. Never ends.
 async fn rotation(at: &Addresses, guide: &Guide, issuer: &Issuer) {
     tokio::time::sleep(ROTATION).await;
     issuer.rotate();

@@ -99,7 +99,7 @@ fn make(file: &Path) -> Result<IssuerKey, Failure> {
 fn made(file: &Path, key: &IssuerKey) -> String {
     format!(
         "# Made {} (EC, P-256, mode 0600), kid {}.\n\
-         # Whoever has this file can sign tokens for every client of metagate.\n",
+         # Anyone who has this file can sign tokens for every client of metagate.\n",
         file.display(),
         key.kid()
     )

@@ -104,7 +104,7 @@ fn make(file: &Path) -> Result<PrivateKey, Failure> {
 fn made(file: &Path, key: &PrivateKey) -> String {
     format!(
         "# Made {} (RSA, {} bits, mode 0600), kid {}.\n\
-         # Whoever has this file can be any user of the backend.\n",
+         # Anyone who has this file can be any user of the backend.\n",
         file.display(),
         key.bits(),
         key.kid()

@@ -74,9 +74,9 @@ ids! {
     HttpKeyUrl: "http-key-url", "Keys are fetched without encryption from another network.";
     Impersonation: "impersonation", "`openmetadata.impersonation` lets the named bots act as other users.";
     IssuerKeyListed: "issuer-key-listed", "OpenMetadata lists a URL with a key of `issuer.keyFiles`: every token of a client is a login there (`check`). Always an error.";
-    IssuerKeyTrusted: "issuer-key-trusted", "A key set of another issuer has a key of `issuer.keyFiles`. Whoever has that key can sign tokens of that issuer too.";
+    IssuerKeyTrusted: "issuer-key-trusted", "A key set of another issuer has a key of `issuer.keyFiles`. Anyone who has that key can sign tokens of that issuer too.";
     KeysUnavailable: "keys-unavailable", "A key set cannot be fetched (`check`). An error, or a warning if the entry is `optional`.";
-    MintKeyTrusted: "mint-key-trusted", "A key set that metagate trusts has a key of `mint.keyFiles`. Whoever has that key can sign tokens for metagate too.";
+    MintKeyTrusted: "mint-key-trusted", "A key set that metagate trusts has a key of `mint.keyFiles`. Anyone who has that key can sign tokens for metagate too.";
     MintKeysUnlisted: "mint-keys-unlisted", "OpenMetadata does not list the URL of metagate's public keys, or they are not there (`check`).";
     MintRefused: "mint-refused", "The backend does not accept a minted token (`check`). Always an error.";
     NoEffect: "no-effect", "A key that has no effect in this configuration.";

@@ -46,7 +46,7 @@ pub struct RevocationEndpointConfig {
 pub struct ListFetching {
     /// How often.
     pub interval: Duration,
-    /// For how long a list is in force that cannot be fetched again; if not set, for ever.
+    /// How long a list that cannot be renewed is trusted; without limit if not set.
     pub max_stale: Option<Duration>,
     /// A file with the bearer token to send, read for each fetch.
     pub bearer_token_file: Option<PathBuf>,
@@ -73,7 +73,7 @@ pub struct StoreAccess {
     pub tls: ClientTls,
     /// How often the server is asked for changes.
     pub poll: Duration,
-    /// For how long a list is in force that the server does not confirm; if not set, for ever.
+    /// How long a list that cannot be renewed is trusted; without limit if not set.
     pub max_stale: Option<Duration>,
 }
 
@@ -90,6 +90,18 @@ impl RevocationSources {
 }
 
 impl StoreAccess {
+    /// What identifies the store, without anything secret: the servers, the master and the namespace. The same sentinels may
+    /// know several masters.
+    pub fn display_name(&self) -> String {
+        let server = |url: &Url| {
+            let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+            format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+        };
+        let servers: Vec<_> = self.urls.iter().map(server).collect();
+        let master = self.sentinel_master.as_ref().map(|master| format!(" master {master}"));
+        format!("{}{} ({})", servers.join(" "), master.unwrap_or_default(), self.namespace)
+    }
+
     /// The number of the database.
     pub fn database(&self) -> i64 {
         let path = self.urls.first().map(Url::path).unwrap_or_default();
@@ -99,5 +111,30 @@ impl StoreAccess {
     /// Whether the connection is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.urls.first().is_some_and(|url| url.scheme() == "rediss")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_with_other_masters_have_other_names() {
+        let access = |master: Option<&str>| StoreAccess {
+            urls: ["redis://u:s3cr3t@one:26379/1?a=b", "redis://[::1]/1"]
+                .map(|url| Url::parse(url).unwrap())
+                .into(),
+            sentinel_master: master.map(Into::into),
+            namespace: "prod".into(),
+            username: None,
+            password: None,
+            sentinel_password: None,
+            tls: ClientTls::default(),
+            poll: Duration::from_secs(1),
+            max_stale: None,
+        };
+        assert_eq!(access(None).display_name(), "redis://one:26379/1 redis://[::1]/1 (prod)");
+        let named = access(Some("main")).display_name();
+        assert_eq!(named, "redis://one:26379/1 redis://[::1]/1 master main (prod)");
     }
 }

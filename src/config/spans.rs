@@ -31,7 +31,7 @@ pub const OTLP_CLIENT_KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
 
 const SAMPLERS: &str = "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, \
                         parentbased_traceidratio";
-/// As many take 192 MiB at most.
+/// As many take 192 MiB at most, and a batch of as many another 960 MiB while it is encoded. `limits.memory` has both.
 const MAX_QUEUE: u64 = 65_536;
 const MAX_MILLIS: u64 = 3_600_000;
 

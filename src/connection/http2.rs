@@ -57,13 +57,8 @@ pub(super) async fn serve<S>(
     // The stream has copied what it passes on.
     drop(read);
     let handshake = settings.http2.builder(&account).handshake(&mut stream);
-    let requests = Requests {
-        worker_state: context.worker_state.clone(),
-        metrics: context.metrics.clone(),
-        peer,
-        heads,
-        streams: streams.clone(),
-    };
+    let requests =
+        Requests { worker_state: context.worker_state.clone(), peer, heads, streams: streams.clone() };
     if drive(Serving::new(handshake, requests), &streams, settings, context).await {
         // The client may still acknowledge what it was sent. If the socket were closed, that would reset it.
         let mut linger = Linger::new(settings.read.discard, &account);

@@ -8,6 +8,27 @@ use super::Exchange;
 use crate::decision::Denial;
 use crate::metrics::WouldDenyLabels;
 
+/// A recorder without names, spans or signals.
+#[cfg(test)]
+impl super::Recorder {
+    pub(super) fn plain(
+        audit: crate::audit::AuditTrail,
+        metrics: std::sync::Arc<crate::metrics::Metrics>,
+    ) -> Self {
+        Self {
+            audit,
+            audited: crate::config::AuditedDecisions::ALL,
+            metrics,
+            refusals: std::sync::Arc::default(),
+            tokens: std::sync::Arc::default(),
+            tracer: None,
+            signals: None,
+            rules: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+}
+
 impl Exchange {
     /// Records how long the decision waited for keys or the body.
     pub fn waited(&mut self, waited: Duration) {
@@ -68,7 +89,6 @@ mod tests {
 
     use super::*;
     use crate::audit::AuditTrail;
-    use crate::config::AuditedDecisions;
     use crate::decision::Reason;
     use crate::exchange::Recorder;
     use crate::message::Fields;
@@ -78,17 +98,7 @@ mod tests {
     async fn waiting_for_keys_is_not_overhead() {
         let metrics = Arc::new(Metrics::new());
         let (audit, _writer) = AuditTrail::start(std::io::sink(), metrics.clone()).unwrap();
-        let recorder = Arc::new(Recorder {
-            audit,
-            audited: AuditedDecisions::ALL,
-            metrics: metrics.clone(),
-            refusals: Arc::default(),
-            tokens: Arc::default(),
-            tracer: None,
-            signals: None,
-            rules: Vec::new(),
-            entries: Vec::new(),
-        });
+        let recorder = Arc::new(Recorder::plain(audit, metrics.clone()));
         let (headers, id) = (Fields::new(), HeaderValue::from_static("1"));
         let mut exchange = Exchange::begin(recorder, Method::GET, Uri::default(), &headers, None, id);
         tokio::time::advance(Duration::from_secs(5)).await;

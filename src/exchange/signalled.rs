@@ -36,7 +36,8 @@ impl Exchange {
         found
     }
 
-    /// Whether it was refused for a reason that a user interface whose session has ended does not cause, nor load.
+    /// Whether the refusal suggests probing. Missing and expired tokens do not: a user interface whose session has ended
+    /// causes them. Neither does overload.
     fn is_suspicious(&self, summary: &Summary<'_>) -> bool {
         let is_harmless = |reason| matches!(reason, Reason::MissingToken | Reason::Expired);
         matches!(summary.decision, "deny" | "would_deny")
@@ -52,15 +53,14 @@ mod tests {
 
     use std::io;
     use std::sync::{Arc, Mutex};
-    use std::time::{Duration, SystemTime};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use http::{HeaderValue, Method, Uri};
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::audit::AuditTrail;
+    use crate::audit::{AuditTrail, AuditWriter};
     use crate::claims::{MappedUser, Mapping};
-    use crate::config::AuditedDecisions;
     use crate::decision::Denial;
     use crate::exchange::Recorder;
     use crate::message::Fields;
@@ -91,53 +91,76 @@ mod tests {
         token(Mapping::User(Arc::new(user)))
     }
 
-    /// The signals of each request, as the audit records have them, and the metrics afterwards.
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    /// Records requests of a program that has been known for three days, from 192.0.2.1 with `metadata/1`.
+    struct Recording {
+        token: Arc<VerifiedToken>,
+        recorder: Arc<Recorder>,
+        signals: Arc<Signals>,
+        metrics: Arc<Metrics>,
+        writer: AuditWriter,
+        written: Written,
+    }
+
+    impl Recording {
+        fn start(token: &Arc<VerifiedToken>) -> Self {
+            let (metrics, written) = (Arc::new(Metrics::new()), Written::default());
+            let (audit, writer) = AuditTrail::start(written.clone(), metrics.clone()).unwrap();
+            let earlier = now() - Duration::from_secs(3 * 24 * 3_600);
+            let signals = Arc::new(Signals::new(earlier));
+            let recorder = Recorder::plain(audit, metrics.clone());
+            let recorder = Arc::new(Recorder { signals: Some(signals.clone()), ..recorder });
+            let recording = Self { token: token.clone(), recorder, signals, metrics, writer, written };
+            assert!(recording.sees([192, 0, 2, 1], earlier).is_empty(), "it learns");
+            recording
+        }
+
+        /// Looks up another use of the program's token.
+        fn sees(&self, source: [u8; 4], time: SystemTime) -> SignalSet {
+            let (token, source) = (&*self.token, Some(source.into()));
+            self.signals.of_program(&Sighting { token, source, client: Some("metadata/1"), time })
+        }
+
+        fn request(&self, source: &str, client: &str, refused: Option<Reason>) {
+            let mut headers = Fields::new();
+            headers.insert(crate::message::field_name::USER_AGENT, HeaderValue::from_str(client).unwrap());
+            let (source, id) = (Some(source.parse().unwrap()), HeaderValue::from_static("1"));
+            let recorder = self.recorder.clone();
+            let mut exchange = Exchange::begin(recorder, Method::GET, Uri::default(), &headers, source, id);
+            // All in the same minute.
+            exchange.time = now();
+            exchange.set_token(self.token.clone());
+            if let Some(reason) = refused {
+                exchange.denied(Denial::new(reason));
+            }
+        }
+
+        /// The signals of each request, as the audit records have them, and the metrics.
+        fn end(self) -> (Vec<Value>, String) {
+            let Self { recorder, metrics, writer, written, .. } = self;
+            drop((recorder, writer));
+            let bytes = written.0.lock().unwrap().clone();
+            let records = String::from_utf8(bytes).unwrap();
+            let signals = records
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["signals"].take())
+                .collect();
+            (signals, metrics.encode(ExpositionFormat::Text))
+        }
+    }
+
     fn signals_of(
         token: &Arc<VerifiedToken>,
         requests: &[(&str, &str, Option<Reason>)],
     ) -> (Vec<Value>, String) {
-        let (metrics, written) = (Arc::new(Metrics::new()), Written::default());
-        let (audit, writer) = AuditTrail::start(written.clone(), metrics.clone()).unwrap();
-        let earlier = SystemTime::now() - Duration::from_secs(3 * 3_600);
-        let signals = Arc::new(Signals::new(earlier));
-        // Learning is over for this program, which came from here.
-        let usual = Sighting {
-            token,
-            source: Some([192, 0, 2, 1].into()),
-            client: Some("metadata/1"),
-            time: earlier,
-        };
-        assert!(signals.of_program(&usual).is_empty());
-        let recorder = Arc::new(Recorder {
-            audit,
-            audited: AuditedDecisions::ALL,
-            metrics: metrics.clone(),
-            refusals: Arc::default(),
-            tokens: Arc::default(),
-            tracer: None,
-            signals: Some(signals),
-            rules: Vec::new(),
-            entries: Vec::new(),
-        });
+        let recording = Recording::start(token);
         for (source, client, refused) in requests {
-            let mut headers = Fields::new();
-            headers.insert(crate::message::field_name::USER_AGENT, HeaderValue::from_str(client).unwrap());
-            let (source, id) = (Some(source.parse().unwrap()), HeaderValue::from_static("1"));
-            let mut exchange =
-                Exchange::begin(recorder.clone(), Method::GET, Uri::default(), &headers, source, id);
-            exchange.set_token(token.clone());
-            if let Some(reason) = refused {
-                exchange.denied(Denial::new(*reason));
-            }
+            recording.request(source, client, *refused);
         }
-        drop((recorder, writer));
-        let bytes = written.0.lock().unwrap().clone();
-        let records = String::from_utf8(bytes).unwrap();
-        let signals = records
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap()["signals"].take())
-            .collect();
-        (signals, metrics.encode(ExpositionFormat::Text))
+        recording.end()
     }
 
     #[test]
@@ -152,12 +175,14 @@ mod tests {
             ],
         );
         assert_eq!(found[0], Value::Null);
-        // Within the same minute, unless the clock passes from one to the next here.
-        let words: Vec<_> =
-            found[1].as_array().unwrap().iter().filter(|word| *word != "two_networks").collect();
-        assert_eq!(words, ["new_network", "new_client"]);
+        assert_eq!(found[1], json!(["new_network", "new_client", "two_networks"]));
         assert_eq!(found[2..], [Value::Null, Value::Null]);
-        for (signal, count) in [(Signal::NewNetwork, 1), (Signal::NewClient, 1), (Signal::RefusalBurst, 0)] {
+        for (signal, count) in [
+            (Signal::NewNetwork, 1),
+            (Signal::NewClient, 1),
+            (Signal::TwoNetworks, 1),
+            (Signal::RefusalBurst, 0),
+        ] {
             let line = format!("metagate_signals_total{{signal=\"{}\"}} {count}\n", signal.as_str());
             assert!(metrics.contains(&line), "{line}");
         }
@@ -171,13 +196,19 @@ mod tests {
 
     #[test]
     fn a_request_like_one_before_is_not_looked_up() {
-        let token = program();
-        let signals = Signals::default();
-        let now = SystemTime::now();
-        let mark = signals.mark(Some([192, 0, 2, 1].into()), None, now);
-        assert!(!token.sightings().has(mark));
-        token.sightings().remember(mark, |before| signals::is_past(before, now));
-        assert!(token.sightings().has(mark));
+        let recording = Recording::start(&program());
+        recording.sees([192, 0, 2, 1], now());
+        recording.request("203.0.113.9", "metadata/1", None);
+        // As if the program had come from two networks two days ago, and not since. So every look-up of another request
+        // in this minute would find `two_networks`.
+        let earlier = now() - Duration::from_secs(2 * 24 * 3_600);
+        recording.sees([198, 51, 100, 1], earlier);
+        recording.sees([198, 51, 101, 1], earlier);
+        recording.request("203.0.113.9", "metadata/1", None);
+        // It is looked up, because its client is another one.
+        recording.request("203.0.113.9", "metadata/2", None);
+        let (found, _) = recording.end();
+        assert_eq!(found, [json!(["new_network", "two_networks"]), Value::Null, json!(["two_networks"])]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::graphql::read_graphql;
 use super::rate_limits::FailureSource;
-use super::{Gateway, Peer};
+use super::{Gateway, ListenerKind, Peer};
 use crate::admission::{Environment, Observer, Refresh};
 use crate::bots::{Bot, BotFault};
 use crate::claims::VerifiedToken;
@@ -201,9 +201,14 @@ impl Observer for ExchangeObserver<'_> {
     }
 
     fn caller(&mut self, caller: &Caller) {
-        match (caller, self.peer) {
-            (Caller::Token(_) | Caller::DatahubSystem, Some(peer)) => peer.verified(),
-            (Caller::Token(_) | Caller::DatahubSystem | Caller::Anonymous | Caller::SessionCookie, _) => {}
+        let Some(peer) = self.peer else { return };
+        match caller {
+            // The connection has the requests of many clients, so one client's token says nothing about the next request.
+            Caller::Token(_) | Caller::DatahubSystem if peer.listener_kind == ListenerKind::ForwardAuth => {
+                peer.named.clear();
+            }
+            Caller::Token(_) | Caller::DatahubSystem => peer.verified(),
+            Caller::Anonymous | Caller::SessionCookie => {}
         }
     }
 

@@ -130,6 +130,7 @@ impl Gateway {
         let (failures, patience) = (FailureSource::via_forward_auth(source), self.unverified_timeout);
         let mut environment =
             LiveEnvironment::new(self, peer, Some(source), failures, body, patience, &waited);
+        // A verified token ends only the turns of the client that the proxy names, not those of the connection.
         let mut observer = ExchangeObserver::new(exchange, Some(peer), &waited);
         let admitted = self.admission.admit(&request_head, &mut environment, &mut observer).await;
         let Admitted { facts, permit } = admitted.inspect_err(|_| exchange.waited(waited.total()))?;

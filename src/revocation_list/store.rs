@@ -36,7 +36,8 @@ pub(super) struct StoreList {
     history: Mutex<History>,
 }
 
-/// What a store must not forget. A server that lost its data must not make revoked tokens valid.
+/// What a store must not forget. A server that lost its data must not make revoked tokens valid. Noticed only if its revision
+/// is lower than the highest that was read.
 #[derive(Debug, Default)]
 struct History {
     /// The highest revision that was read.

@@ -284,7 +284,7 @@ fn a_list_that_is_too_old_is_no_list() {
     assert!(!list.are_ready() && list.status()[0].stale);
     assert_eq!((check("a").ok(), check("b").ok()), (Some(true), None), "what it revokes stays revoked");
     assert!(list.missing()[0].starts_with("no current revocation list from https://a.example/list"));
-    // Without the key it is in force for ever.
+    // Without the key it stays in force.
     let list = RevocationList::new(&config(&url[..1]), None, &metrics, &in_force).unwrap();
     read(&list, 70_000);
     assert!(list.are_ready() && !list.status()[0].stale);

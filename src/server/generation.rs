@@ -204,15 +204,22 @@ impl PreparedConfig {
 
     /// Fetches the lists that it lacks and the generation in force has. Returns why one cannot be had.
     pub(super) async fn fetch_lists(&self, before: &Generation) -> Vec<String> {
-        let mut missing = Vec::new();
-        if before.revocations.are_ready() && !self.revocations.are_ready() {
+        let revocations = async {
+            if !before.revocations.are_ready() || self.revocations.are_ready() {
+                return Vec::new();
+            }
             self.revocations.fetch_missing().await;
-            missing.extend(self.revocations.missing());
-        }
-        if before.bots.is_ready() && !self.bots.is_ready() {
+            self.revocations.missing()
+        };
+        let bots = async {
+            if !before.bots.is_ready() || self.bots.is_ready() {
+                return None;
+            }
             self.bots.fetch_missing().await;
-            missing.extend(self.bots.missing());
-        }
+            self.bots.missing()
+        };
+        let (mut missing, bots) = tokio::join!(revocations, bots);
+        missing.extend(bots);
         missing
     }
 

@@ -154,7 +154,8 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
         };
         found.extend(tls::client_faults(&files).into_iter().map(|error| (Section::Keys, error)));
     }
-    if let Some(export) = loaded.spans.as_ref().filter(|export| export.endpoint.scheme() == "https") {
+    // Also for an http collector, because a proxy in between may use TLS.
+    if let Some(export) = &loaded.spans {
         found.extend(tls::client_faults(&export.tls).into_iter().map(|error| (Section::Spans, error)));
     }
     found

@@ -30,7 +30,7 @@ pub enum StoreFault {
     #[error("the store has no room: it holds at most {MAX_MEMBERS} entries; remove some, or let them end")]
     Full,
     /// Somebody else has changed the set since it was read.
-    #[error("the store was changed by somebody else at the same time; nothing was changed")]
+    #[error("the store was changed at the same time by another writer; nothing was changed")]
     ChangedMeanwhile,
     /// The set has too many members.
     #[error("the store has {0} entries, more than {MAX_MEMBERS}")]

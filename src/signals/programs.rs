@@ -6,13 +6,13 @@ use super::{LEARNING, MAX_KNOWN, MAX_PROGRAMS, Signal, SignalSet};
 
 /// How many programs give way at once, so that finding them costs little for each.
 const EVICTED: usize = MAX_PROGRAMS / 8;
-/// Programs that often come from two networks within a minute have a signal only after this time without it.
+/// Programs that often come from two networks in the same minute have a signal only after this time without it.
 const PARALLEL: u64 = 24 * 3_600;
 
 /// What is known of programs.
 #[derive(Debug)]
 pub(super) struct Programs {
-    /// Until when nothing is told.
+    /// No signals before this time.
     learns_until: u64,
     programs: HashMap<u64, Program, foldhash::fast::RandomState>,
 }
@@ -29,25 +29,21 @@ pub(super) struct Use {
 
 #[derive(Debug)]
 struct Program {
-    learns_until: u64,
     last: u64,
     networks: Known,
     products: Known,
-    /// When it last came from two networks within a minute.
+    /// When it last came from two networks in the same minute.
     parallel: Option<u64>,
 }
 
-/// Names, each with the minute in which it was last seen.
-#[derive(Debug, Default)]
-struct Known(Vec<(u64, u64)>);
-
-/// Whether a name was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Novelty {
-    Known,
-    New,
-    /// It is new, and another one was forgotten.
-    InPlaceOfAnother,
+/// Known names of one kind. Each kind learns by itself: products are the client's choice, and must not silence what is
+/// found out about its networks.
+#[derive(Debug)]
+struct Known {
+    /// No signals before this time.
+    learns_until: u64,
+    /// Each with the minute in which it was last seen.
+    names: Vec<(u64, u64)>,
 }
 
 impl Programs {
@@ -80,65 +76,64 @@ impl Programs {
 
 impl Program {
     fn new(now: u64) -> Self {
-        Self {
-            learns_until: now + LEARNING,
-            last: now,
-            networks: Known::default(),
-            products: Known::default(),
-            parallel: None,
-        }
+        Self { last: now, networks: Known::new(now), products: Known::new(now), parallel: None }
     }
 
     fn see(&mut self, used: &Use) -> SignalSet {
-        let (now, minute) = (used.now, used.now / 60);
-        let is_learning = now < self.learns_until;
+        let now = used.now;
         self.last = now;
         let mut signals = SignalSet::default();
-        let mut learns_again = false;
-        let mut judge = |novelty, signal| {
-            if novelty != Novelty::Known {
-                signals = signals.with(signal);
-            }
-            learns_again |= novelty == Novelty::InPlaceOfAnother;
-        };
-        let mut is_parallel = false;
         if let Some(network) = used.network {
-            is_parallel = self.networks.has_another(network, minute);
-            judge(self.networks.see(network, minute), Signal::NewNetwork);
-        }
-        judge(self.products.see(used.product, minute), Signal::NewClient);
-        if is_parallel {
-            if self.parallel.is_none_or(|last| now.saturating_sub(last) >= PARALLEL) {
-                signals = signals.with(Signal::TwoNetworks);
+            if self.networks.has_another(network, now) {
+                let is_unusual = self.parallel.is_none_or(|last| now.saturating_sub(last) >= PARALLEL);
+                if is_unusual && !self.networks.is_learning(now) {
+                    signals = signals.with(Signal::TwoNetworks);
+                }
+                self.parallel = Some(now);
             }
-            self.parallel = Some(now);
+            if self.networks.see(network, now) {
+                signals = signals.with(Signal::NewNetwork);
+            }
         }
-        if learns_again {
-            self.learns_until = now + LEARNING;
+        if self.products.see(used.product, now) {
+            signals = signals.with(Signal::NewClient);
         }
-        if is_learning { SignalSet::default() } else { signals }
+        signals
     }
 }
 
 impl Known {
-    /// Whether another name was seen in this minute.
-    fn has_another(&self, name: u64, minute: u64) -> bool {
-        self.0.iter().any(|(other, seen)| *other != name && *seen == minute)
+    fn new(now: u64) -> Self {
+        Self { learns_until: now + LEARNING, names: Vec::new() }
     }
 
-    fn see(&mut self, name: u64, minute: u64) -> Novelty {
-        if let Some((_, seen)) = self.0.iter_mut().find(|(known, _)| *known == name) {
+    fn is_learning(&self, now: u64) -> bool {
+        now < self.learns_until
+    }
+
+    /// Whether another name was seen in this minute of the clock.
+    fn has_another(&self, name: u64, now: u64) -> bool {
+        self.names.iter().any(|(other, seen)| *other != name && *seen == now / 60)
+    }
+
+    /// Remembers a name. Returns whether it is a signal: it is new, and this is not learning.
+    fn see(&mut self, name: u64, now: u64) -> bool {
+        let minute = now / 60;
+        if let Some((_, seen)) = self.names.iter_mut().find(|(known, _)| *known == name) {
             *seen = minute;
-            return Novelty::Known;
+            return false;
         }
-        if self.0.len() < MAX_KNOWN {
-            self.0.push((name, minute));
-            return Novelty::New;
-        }
-        if let Some(oldest) = self.0.iter_mut().min_by_key(|(_, seen)| *seen) {
+        let is_signal = !self.is_learning(now);
+        if self.names.len() < MAX_KNOWN {
+            self.names.push((name, minute));
+        } else if let Some(oldest) = self.names.iter_mut().min_by_key(|(_, seen)| *seen) {
             *oldest = (name, minute);
+            // Not while it is learning: that would never end if ever more names came.
+            if is_signal {
+                self.learns_until = now + LEARNING;
+            }
         }
-        Novelty::InPlaceOfAnother
+        is_signal
     }
 }
 
@@ -183,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn two_networks_within_a_minute_are_told_once_a_day() {
+    fn two_networks_in_one_minute_are_told_once_a_day() {
         let mut programs = Programs::new(START);
         programs.see(&used(1, 1, 1, START));
         programs.see(&used(1, 2, 1, START + 120));
@@ -198,20 +193,32 @@ mod tests {
         assert_eq!(see(2, day + PARALLEL + 1), ["two_networks"]);
     }
 
-    /// Otherwise it would have a signal for each of them, for ever.
-    #[test]
-    fn a_program_with_ever_more_networks_has_one_signal_an_hour() {
+    /// The minutes after [`LATER`] in which this signal was found, of the uses of one program in each of 200 minutes.
+    fn minutes_of(signal: Signal, used_in: impl Fn(u64) -> Use) -> Vec<u64> {
         let mut programs = Programs::new(START);
-        programs.see(&used(1, 0, 1, START));
-        let told: Vec<_> = (1..200)
-            .map(|at| LATER + at * 60)
-            .filter(|now| programs.see(&used(1, *now, 1, *now)).iter().any(|told| told == Signal::NewNetwork))
-            .collect();
-        assert!(told.len() >= MAX_KNOWN, "those that it had room for");
-        let late = told.windows(2).filter(|pair| pair[0] > LATER + MAX_KNOWN as u64 * 60);
-        for pair in late {
-            assert!(pair[1] - pair[0] >= LEARNING, "{told:?}");
-        }
+        programs.see(&used(1, 0, 0, START));
+        (1..=200)
+            .filter(|minute| {
+                let used = Use { now: LATER + minute * 60, ..used_in(*minute) };
+                programs.see(&used).iter().any(|found| found == signal)
+            })
+            .collect()
+    }
+
+    /// Otherwise it would have a signal for each of them, again and again. The first ones are those for which there is
+    /// room, and the one that takes the place of another.
+    #[test]
+    fn a_program_with_ever_more_networks_or_products_has_one_signal_an_hour() {
+        let expected = [1, 2, 3, 4, 5, 6, 7, 8, 68, 128, 188];
+        assert_eq!(minutes_of(Signal::NewNetwork, |minute| used(1, minute, 0, 0)), expected);
+        assert_eq!(minutes_of(Signal::NewClient, |minute| used(1, 0, minute, 0)), expected);
+    }
+
+    /// The client chooses its products.
+    #[test]
+    fn ever_more_products_do_not_silence_networks() {
+        let used_in = |minute| used(1, minute / 50, minute, 0);
+        assert_eq!(minutes_of(Signal::NewNetwork, used_in), [50, 100, 150, 200]);
     }
 
     #[test]
@@ -230,6 +237,6 @@ mod tests {
             programs.see(&used(last, network, network, now + network));
         }
         let program = &programs.programs[&last];
-        assert_eq!((program.networks.0.len(), program.products.0.len()), (MAX_KNOWN, MAX_KNOWN));
+        assert_eq!((program.networks.names.len(), program.products.names.len()), (MAX_KNOWN, MAX_KNOWN));
     }
 }

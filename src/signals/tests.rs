@@ -86,5 +86,22 @@ fn only_the_last_events_are_kept() {
         let time = at(seconds * LEARNING);
         signals.of_program(&Sighting { token: &token, source, client: None, time });
     }
-    assert_eq!(lock(&signals.events).len(), MAX_EVENTS);
+    assert_eq!(lock(&signals.events).each_ref().map(VecDeque::len), [MAX_EVENTS, 0, 0, 0]);
+}
+
+#[test]
+fn bursts_do_not_push_out_other_signals() {
+    let (signals, token, start) = (Signals::new(at(0)), verified(json!({})), Instant::now());
+    let now = at(2 * LEARNING);
+    for (source, time) in [("192.0.2.1", at(0)), ("203.0.113.7", now)] {
+        signals.of_program(&Sighting { token: &token, source: Some(ip(source)), client: None, time });
+    }
+    for network in 0..100 {
+        for _ in 0..=REFUSALS {
+            signals.of_refusal(IpAddr::from([10, 0, network, 1]), None, (now, start));
+        }
+    }
+    let recent = signals.recent(now);
+    let count = |signal| recent.iter().filter(|event| event.signal == signal).count();
+    assert_eq!((count(Signal::NewNetwork), count(Signal::RefusalBurst)), (1, MAX_EVENTS));
 }

@@ -50,7 +50,7 @@ fn server_span(record: &RequestRecord) -> Span {
     attributes.some("metagate.via", record.via);
     attributes.text("metagate.request_id", &record.request_id);
     attributes.push("metagate.complete", Value::Bool(record.complete));
-    // A client's mistake is no error of the server.
+    // 4xx is not an error of a server span.
     let is_error = record.status.is_some_and(|status| status >= 500);
     if is_error {
         // What report mode would have refused did not fail for that reason.

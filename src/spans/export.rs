@@ -113,7 +113,12 @@ impl Task {
         while !self.is_stopping() {
             tokio::select! {
                 _ = self.stopping.wait_for(|stopping| *stopping) => {}
-                () = self.enough.notified() => {}
+                () = self.enough.notified() => {
+                    // The notification may be older than the last batch.
+                    if self.records.len() < self.batch {
+                        continue;
+                    }
+                }
                 () = sleep(self.delay) => {}
             }
             self.send_waiting().await;
@@ -128,7 +133,7 @@ impl Task {
         *self.stopping.borrow() || self.stopping.has_changed().is_err()
     }
 
-    /// Sends everything that waits.
+    /// Sends one batch, and then others while there is enough for a full one. At the end of the process, sends everything.
     async fn send_waiting(&mut self) {
         loop {
             let mut batch = Vec::new();
@@ -141,10 +146,16 @@ impl Task {
                 return;
             }
             let count = batch.iter().map(RequestRecord::spans).sum();
-            match self.collector.body(&self.message(&batch)) {
+            let body = self.collector.body(&self.message(&batch));
+            // Sending may take minutes, and needs only the body.
+            drop(batch);
+            match body {
                 Ok(body) => self.deliver(body, count).await,
                 // Writing to memory does not fail.
                 Err(_) => self.metrics.spans("failed", count),
+            }
+            if self.records.len() < self.batch && !self.is_stopping() {
+                return;
             }
         }
     }
@@ -215,7 +226,8 @@ impl Task {
     }
 }
 
-/// The pause after a failure that followed so many others. `fraction` is random: replicas must not come back together.
+/// The pause after a failure that followed so many others. `fraction` is random. Jitter, so that replicas do not retry at
+/// the same time.
 fn pause_after(failures: u32, fraction: f64) -> Duration {
     let full = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
     full.mul_f64((1.0 + fraction) / 2.0)

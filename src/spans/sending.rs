@@ -105,7 +105,7 @@ impl Collector {
             return Err(of_status(status, after));
         }
         let body = read(response).await.map_err(unavailable)?;
-        // Something else than OTLP answered with 200: it has taken them, as far as is known.
+        // A body that is not OTLP counts as success.
         let answer = ExportTraceServiceResponse::decode(&*body).unwrap_or_default();
         Ok(answer.partial_success.unwrap_or_default())
     }
@@ -120,7 +120,7 @@ fn of_status(status: StatusCode, after: Option<Duration>) -> SendError {
     }
 }
 
-/// The time that the collector wants to be left alone (RFC 9110 section 10.2.3): seconds, or a date.
+/// How long the collector asks the client to wait (RFC 9110 section 10.2.3): seconds, or a date.
 fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     let wait = match text.parse() {

@@ -1,5 +1,6 @@
 //! The lines of the log that wait to be written, so that a request never waits for standard error.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
@@ -14,8 +15,15 @@ use tracing_subscriber::fmt::MakeWriter;
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// How much memory of a burst is kept.
 const KEPT_BYTES: usize = 64 * 1024;
-/// How long [`LogQueue::flush`] waits: the process ends also if nobody reads its log.
+/// How long [`LogQueue::flush`] waits: the process ends even if its log is not read.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
+/// How long to wait before a non-blocking output that is full is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// Whether this thread writes a log. The notice of dropped lines, its only line, has room in a full queue.
+    static IS_WRITER: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Lines on their way to the output, which one thread writes. A clone is another handle to the same queue.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +44,8 @@ struct State {
     is_writing: bool,
     /// Lines that were dropped since the start.
     dropped: u64,
-    /// How many of them the log has told of.
-    told: u64,
+    /// How many of them a notice in the log has reported.
+    reported: u64,
 }
 
 impl LogQueue {
@@ -45,13 +53,22 @@ impl LogQueue {
     /// would hold its lock.
     pub(super) fn start() -> io::Result<Self> {
         let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        Self::start_with(out)
+        Self::start_with(out, |_, lines| {
+            tracing::warn!(
+                lines,
+                "lines of the log are missing here: standard error did not take them in time"
+            );
+        })
     }
 
-    fn start_with(out: impl Write + Send + 'static) -> io::Result<Self> {
+    /// `report` adds the notice of so many dropped lines.
+    fn start_with(
+        out: impl Write + Send + 'static,
+        report: impl Fn(&Self, u64) + Send + 'static,
+    ) -> io::Result<Self> {
         let queue = Self::default();
         let writing = queue.clone();
-        thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_all_to(out))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_all_to(out, report))?;
         Ok(queue)
     }
 
@@ -76,7 +93,7 @@ impl LogQueue {
 
     fn add(&self, line: &[u8]) {
         let mut state = self.lock();
-        if state.waiting.len() + line.len() > MAX_WAITING_BYTES {
+        if state.waiting.len() + line.len() > MAX_WAITING_BYTES && !IS_WRITER.get() {
             state.dropped += 1;
             return;
         }
@@ -85,8 +102,10 @@ impl LogQueue {
         self.0.added.notify_one();
     }
 
-    fn write_all_to(&self, mut out: impl Write) {
-        let mut lines = Vec::new();
+    fn write_all_to(&self, out: impl Write, report: impl Fn(&Self, u64)) {
+        IS_WRITER.set(true);
+        let mut output = Output { out, is_torn: false };
+        let (mut lines, mut reporting) = (Vec::new(), 0);
         loop {
             {
                 let mut state = self.lock();
@@ -96,33 +115,71 @@ impl LogQueue {
                 mem::swap(&mut state.waiting, &mut lines);
                 state.is_writing = true;
             }
-            let is_written = out.write_all(&lines).is_ok();
-            let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let written = output.write_lines(&lines);
+            let lost = lines.iter().skip(written).filter(|byte| **byte == b'\n').count() as u64;
             lines.clear();
             lines.shrink_to(KEPT_BYTES);
-            let untold = {
-                let mut state = self.lock();
-                state.is_writing = false;
-                if !is_written {
-                    state.dropped += count;
-                }
-                // Of lines that could not be written, the log tells once it can be written.
-                let untold = if is_written { state.dropped - state.told } else { 0 };
-                state.told += untold;
-                untold
-            };
-            self.0.written.notify_all();
-            if untold > 0 {
-                tracing::warn!(
-                    lines = untold,
-                    "lines of the log are missing here: standard error did not take them in time"
-                );
+            reporting = self.lock().settle(lost, reporting);
+            if reporting > 0 {
+                report(self, reporting);
             }
+            self.lock().is_writing = false;
+            self.0.written.notify_all();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Counts lines that could not be written. Returns how many dropped lines to report now, with a line that is in the
+    /// next batch. `reporting` is what the notice in this batch said.
+    fn settle(&mut self, lost: u64, reporting: u64) -> u64 {
+        self.dropped += lost;
+        if lost > 0 {
+            // The notice may be among them. So its lines are reported again, once the output takes lines.
+            return 0;
+        }
+        self.reported += reporting;
+        self.dropped - self.reported
+    }
+}
+
+/// Where the lines go.
+struct Output<W> {
+    out: W,
+    /// Whether a line was written only in part.
+    is_torn: bool,
+}
+
+impl<W: Write> Output<W> {
+    /// Writes lines, on a line of their own also after one that was written in part. Returns how many bytes of them were
+    /// written: all, unless the output fails.
+    fn write_lines(&mut self, lines: &[u8]) -> usize {
+        if self.is_torn && self.write_bytes(b"\n") == 0 {
+            return 0;
+        }
+        self.write_bytes(lines)
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.out.write(rest).map_err(|error| error.kind()) {
+                Ok(0) => break,
+                Ok(count) => written += count,
+                Err(io::ErrorKind::Interrupted) => {}
+                // Standard error is non-blocking if another process that shares it has set that.
+                Err(io::ErrorKind::WouldBlock) => thread::sleep(RETRY_INTERVAL),
+                Err(_) => break,
+            }
+        }
+        if let Some(last) = bytes.get(..written).and_then(<[u8]>::last) {
+            self.is_torn = *last != b'\n';
+        }
+        written
     }
 }
 
@@ -154,17 +211,24 @@ mod tests {
 
     use super::*;
 
-    /// An output that takes what it is given once it is permitted to.
+    const ALL: io::Result<usize> = Ok(usize::MAX);
+
+    fn full() -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    /// An output that takes up to a number of bytes once it is permitted to.
     struct Gated {
-        permits: Receiver<io::Result<()>>,
+        permits: Receiver<io::Result<usize>>,
         taken: Sender<Vec<u8>>,
     }
 
     impl Write for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.permits.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
-            self.taken.send(bytes.to_vec()).unwrap();
-            Ok(bytes.len())
+            let most = self.permits.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+            let taken = &bytes[..most.min(bytes.len())];
+            self.taken.send(taken.to_vec()).unwrap();
+            Ok(taken.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -172,13 +236,15 @@ mod tests {
         }
     }
 
-    fn queue() -> (LogQueue, Sender<io::Result<()>>, Receiver<Vec<u8>>) {
+    /// A queue whose notices are the number of lines, and `lost`.
+    fn queue() -> (LogQueue, Sender<io::Result<usize>>, Receiver<Vec<u8>>) {
         let ((permit, permits), (taken, lines)) = (channel(), channel());
-        (LogQueue::start_with(Gated { permits, taken }).unwrap(), permit, lines)
+        let report = |queue: &LogQueue, lines: u64| queue.add(format!("{lines} lost\n").as_bytes());
+        (LogQueue::start_with(Gated { permits, taken }, report).unwrap(), permit, lines)
     }
 
     #[test]
-    fn lines_that_do_not_fit_are_dropped_and_counted_and_nobody_waits() {
+    fn full_queue_drops_and_counts_lines_without_blocking() {
         let (mut queue, permit, lines) = queue();
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         // The first is taken by the thread, which then waits, or still in the queue.
@@ -186,30 +252,89 @@ mod tests {
         for _ in 0..4 * MAX_WAITING_BYTES / line.len() {
             queue.write_all(&line).unwrap();
         }
-        assert!(queue.dropped() >= 2 * 1024, "{}", queue.dropped());
         let dropped = queue.dropped();
-        let mut written = 0;
-        while written < (4 * 1024 + 1 - dropped) as usize * line.len() {
-            permit.send(Ok(())).unwrap();
-            written += lines.recv().unwrap().len();
+        assert!(dropped >= 2 * 1024, "{dropped}");
+        // The queue is full when the notice is added.
+        let notice = format!("{dropped} lost\n");
+        let mut written = Vec::new();
+        while !written.ends_with(notice.as_bytes()) {
+            permit.send(ALL).unwrap();
+            written.extend(lines.recv().unwrap());
         }
+        let kept = (4 * 1024 + 1 - dropped) as usize;
+        assert_eq!(written.len(), kept * line.len() + notice.len());
         queue.flush();
         let state = queue.lock();
         assert!(state.waiting.is_empty() && !state.is_writing);
-        assert_eq!((state.dropped, state.told), (dropped, dropped));
+        assert_eq!((state.dropped, state.reported), (dropped, dropped));
     }
 
     #[test]
     fn lines_that_cannot_be_written_are_counted_and_later_ones_are_written() {
         let (mut queue, permit, lines) = queue();
         queue.write_all(b"lost\n").unwrap();
-        permit.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+        permit.send(full()).unwrap();
         queue.flush();
         assert_eq!(queue.dropped(), 1);
         queue.write_all(b"kept\n").unwrap();
-        permit.send(Ok(())).unwrap();
-        assert_eq!(lines.recv().unwrap(), b"kept\n");
+        for expected in ["kept\n", "1 lost\n"] {
+            permit.send(ALL).unwrap();
+            assert_eq!(lines.recv().unwrap(), expected.as_bytes());
+        }
         queue.flush();
-        assert_eq!((queue.dropped(), queue.lock().told), (1, 1));
+        assert_eq!((queue.dropped(), queue.lock().reported), (1, 1));
+    }
+
+    #[test]
+    fn a_failed_write_loses_only_the_lines_after_it_and_leaves_no_torn_line() {
+        let (mut queue, permit, lines) = queue();
+        queue.write_all(b"first\nsecond\nthird\n").unwrap();
+        permit.send(Ok(9)).unwrap();
+        permit.send(full()).unwrap();
+        assert_eq!(lines.recv().unwrap(), b"first\nsec");
+        queue.flush();
+        assert_eq!(queue.dropped(), 2);
+        queue.write_all(b"later\n").unwrap();
+        for expected in ["\n", "later\n", "2 lost\n"] {
+            permit.send(ALL).unwrap();
+            assert_eq!(lines.recv().unwrap(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_notice_that_is_lost_is_repeated() {
+        let (mut queue, permit, lines) = queue();
+        queue.write_all(b"a\n").unwrap();
+        permit.send(full()).unwrap();
+        queue.flush();
+        queue.write_all(b"b\n").unwrap();
+        permit.send(ALL).unwrap();
+        assert_eq!(lines.recv().unwrap(), b"b\n");
+        // The notice.
+        permit.send(full()).unwrap();
+        queue.flush();
+        assert_eq!((queue.dropped(), queue.lock().reported), (2, 0));
+        queue.write_all(b"c\n").unwrap();
+        for expected in ["c\n", "2 lost\n"] {
+            permit.send(ALL).unwrap();
+            assert_eq!(lines.recv().unwrap(), expected.as_bytes());
+        }
+        queue.flush();
+        assert_eq!((queue.dropped(), queue.lock().reported), (2, 2));
+    }
+
+    #[test]
+    fn non_blocking_output_that_is_full_is_tried_again() {
+        let (mut queue, permit, lines) = queue();
+        queue.write_all(b"a line\n").unwrap();
+        for kind in [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted] {
+            permit.send(Err(kind.into())).unwrap();
+        }
+        permit.send(Ok(2)).unwrap();
+        permit.send(Err(io::ErrorKind::WouldBlock.into())).unwrap();
+        permit.send(ALL).unwrap();
+        assert_eq!([lines.recv().unwrap(), lines.recv().unwrap()].concat(), b"a line\n");
+        queue.flush();
+        assert_eq!(queue.dropped(), 0);
     }
 }

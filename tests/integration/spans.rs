@@ -154,7 +154,7 @@ fn a_refused_request_has_one_span_that_is_no_error() {
     assert_eq!(record["trace_id"], TRACE);
 }
 
-/// Heads that cannot be read, methods that nobody knows, and what is read by another listener.
+/// Heads that cannot be read, unknown methods, and what is read by another listener.
 #[test]
 fn every_request_has_a_span() {
     let collector = Collector::start();

@@ -72,8 +72,9 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
     }
     certificate(overview, &mut items);
     for (entry, kid, count) in keys::left(&overview.sources, &overview.tokens) {
+        let [tokens, were, they_are] = words(count);
         let text = format!(
-            "{count} tokens in use of {entry} were signed with {kid}, which has left its key set: they are refused now."
+            "{count} {tokens} in use of {entry} {were} signed with {kid}, which has left its key set: {they_are} refused now."
         );
         items.push(Item::warn("A key has left.", text));
     }
@@ -96,13 +97,19 @@ fn certificate(overview: &Overview, items: &mut Vec<Item>) {
     }
 }
 
+/// The words about so many tokens.
+fn words(count: usize) -> [&'static str; 3] {
+    if count == 1 { ["token", "was", "it is"] } else { ["tokens", "were", "they are"] }
+}
+
 /// Tokens whose key ID is that of a key pair that OpenMetadata ships.
 fn published_keys(overview: &Overview, items: &mut Vec<Item>) {
     let signed =
         overview.tokens.iter().filter(|token| token.kid.as_deref() == Some(PUBLISHED_KEY_ID)).count();
     if signed > 0 {
+        let [tokens, were, _] = words(signed);
         let text = format!(
-            "{signed} tokens in use were signed with {PUBLISHED_KEY_ID}, the key that OpenMetadata ships. If its key pair was \
+            "{signed} {tokens} in use {were} signed with {PUBLISHED_KEY_ID}, the key that OpenMetadata ships. If its key pair was \
              not replaced, anyone can sign tokens with it."
         );
         items.push(Item::bad("A published key.", text));
@@ -117,7 +124,7 @@ fn signals(overview: &Overview, names: bool, items: &mut Vec<Item>) {
         let title = match signal {
             Signal::NewNetwork => "A program came from a new network.",
             Signal::NewClient => "A program's token was sent by another client.",
-            Signal::TwoNetworks => "A program came from two networks within a minute.",
+            Signal::TwoNetworks => "A program came from two networks in the same minute.",
             Signal::RefusalBurst => "A network got many refusals.",
         };
         let mut text =

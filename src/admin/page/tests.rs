@@ -242,8 +242,8 @@ fn what_needs_a_look_is_listed() {
         "2 with 3 tokens",
         "no bot is accepted",
         "The certificate ends soon.</b> In 3days.",
-        "A key has left.</b> 1 tokens in use of",
-        "were signed with k-old",
+        "A key has left.</b> 1 token in use of",
+        "was signed with k-old, which has left its key set: it is refused now.",
         "A token ends soon.",
         "1 never end",
         "k-new 66 %",
@@ -290,5 +290,7 @@ fn tokens_with_the_published_key_are_pointed_out() {
     let mut overview = overview();
     assert!(!render(&overview, None).contains("A published key."));
     overview.tokens.push(used("bot", TokenClass::Bot, crate::backend::PUBLISHED_KEY_ID, None));
-    assert!(render(&overview, None).contains("A published key.</b> 1 tokens in use"));
+    assert!(render(&overview, None).contains("A published key.</b> 1 token in use was signed"));
+    overview.tokens.push(used("other", TokenClass::Bot, crate::backend::PUBLISHED_KEY_ID, None));
+    assert!(render(&overview, None).contains("A published key.</b> 2 tokens in use were signed"));
 }

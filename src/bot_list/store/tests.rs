@@ -129,7 +129,7 @@ async fn what_a_store_brings_back_is_not_accepted_until_it_changes() {
     let list = setup.list(Some(&list));
     apply(&list, whole(&[&a, &long, &bot("new", 60)], 6)).await.unwrap();
     assert_eq!(names(&list), ["a", "new"]);
-    // What somebody has changed since is meant.
+    // What has been changed since then is intended.
     apply(&list, whole(&[&a, &b], 7)).await.unwrap();
     assert_eq!(names(&list), ["a", "b"]);
 }

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::super::turns::Turns;
-use super::super::{Budget, OpenConnection, lock, take_named_turns, take_turns, unlimited};
+use super::super::{Budget, Limits, OpenConnection, lock, take_named_turns, take_turns, unlimited};
 use super::*;
+use crate::sync::Mutex;
 
 /// How requests come from the proxy.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,12 +66,19 @@ async fn serve(account: Arc<Connection>, of: Requests, log: Arc<Mutex<Vec<u8>>>)
 
 /// Returns the clients whose requests were polled, in order.
 fn run(over: Over, all: &[Requests]) -> Vec<u8> {
+    run_with(usize::MAX, over, all)
+}
+
+/// The same if at most so many requests may be in flight. The others are refused, and their responses served.
+fn run_with(max_requests: usize, over: Over, all: &[Requests]) -> Vec<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let (turns, log) = (Arc::new(Turns::default()), Arc::new(Mutex::new(Vec::new())));
     runtime.block_on(async {
         let rounds = turns.clone();
         tokio::spawn(async move { rounds.give().await });
         let budget = unlimited();
+        let limits = *lock(&budget.limits);
+        budget.change(Limits { requests: max_requests, ..limits });
         let mut open = vec![connect(&budget, &turns)];
         let mut tasks = Vec::new();
         for of in all.iter().flat_map(|of| vec![*of; of.tasks]) {
@@ -105,6 +113,17 @@ fn each_named_client_has_one_turn_in_a_round() {
     }
 }
 
+/// Nothing of a client is in flight between two of its requests. It still has the same turns.
+#[test]
+fn refused_requests_of_one_client_share_its_turns() {
+    for over in [Over::Connections, Over::OneConnection] {
+        let log = run_with(0, over, &[requests(1, 100), requests(2, 1)]);
+        assert_eq!(log.len(), 6 * 101, "every response ends");
+        let second = places(&log, 2);
+        assert!(second.iter().enumerate().all(|(turn, at)| *at <= 3 * (turn + turn / 3 + 1)), "{second:?}");
+    }
+}
+
 #[test]
 fn requests_with_a_verified_token_wait_for_at_most_one_turn() {
     for over in [Over::Connections, Over::OneConnection] {
@@ -117,7 +136,7 @@ fn requests_with_a_verified_token_wait_for_at_most_one_turn() {
 }
 
 #[test]
-fn one_request_alone_waits_for_no_turn() {
+fn single_request_does_not_wait() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let (turns, log) = (Arc::new(Turns::default()), Arc::default());

@@ -61,11 +61,7 @@ impl List {
                 check(&text)?;
                 Ok((Some(text), result))
             }),
-            Place::Store(access) => store::change(access, |bots| {
-                let result = change(bots)?;
-                check(&bots_text(bots))?;
-                Ok(result)
-            }),
+            Place::Store(access) => store::change(access, change),
         }
     }
 

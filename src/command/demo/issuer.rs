@@ -109,7 +109,7 @@ fn jwk(kid: &str, key: &KeyPair) -> Value {
     json!({"kty": "RSA", "kid": kid, "n": URL_SAFE.encode(n), "e": URL_SAFE.encode(e), "alg": "RS256", "use": "sig"})
 }
 
-/// The token of somebody who signed in with the identity provider.
+/// The token of a user who signed in with the identity provider.
 pub(super) fn login_claims(audience: &str, issued: i64, expires: i64) -> Value {
     json!({
         "iss": LOGIN,

@@ -1,6 +1,10 @@
-//! The requests that are refused whatever the token says, alike for both backends.
+//! What is refused alike for both backends.
+
+use serde_json::{Value, json};
 
 use super::case::{Case, Expected, Words};
+use super::guide::BadToken;
+use super::issuer::{self, Issuer, but};
 use crate::decision::Reason;
 
 /// The longest body that the demo forwards.
@@ -32,5 +36,46 @@ pub(super) fn refused(path: &str, token: &Words, target_bytes: usize) -> Vec<Cas
             .method("POST")
             .as_(token)
             .body(Words::with_zeros("", BODY_BYTES + 1)),
+    ]
+}
+
+/// Tokens with these claims that no trusted key has signed.
+pub(super) fn untrusted(issuer: &Issuer, claims: &Value) -> Vec<BadToken> {
+    vec![
+        (
+            "STRAY",
+            issuer.token_with_unknown_key(claims),
+            "a token whose key is not published",
+            Reason::UnknownKey,
+        ),
+        ("NONE", issuer::unsigned_token(claims), "a token without a signature", Reason::AlgorithmNotAllowed),
+        (
+            "HS256",
+            issuer.confused_token(claims),
+            "a token signed with the public key as a secret",
+            Reason::AlgorithmNotAllowed,
+        ),
+        (
+            "ROGUE",
+            issuer.token(&but(claims, "iss", json!("https://rogue.demo"))),
+            "a token of an issuer that is not trusted",
+            Reason::UntrustedIssuer,
+        ),
+    ]
+}
+
+/// Genuine tokens of the identity provider and of the cluster that are refused. `audience` is the backend's.
+pub(super) fn unsuitable(issuer: &Issuer, audience: &str, now: i64) -> Vec<BadToken> {
+    let login = |audience, end| issuer.token(&issuer::login_claims(audience, now, end));
+    let other_job = issuer::workload_claims(issuer::OTHER_JOB, now, now + 3600);
+    vec![
+        ("SHOP", login("shop", now + 3600), "a token for another service", Reason::WrongAudience),
+        (
+            "LONG",
+            login(audience, now + 90 * 86_400),
+            "a token that lives longer than its issuer's may",
+            Reason::LifetimeTooLong,
+        ),
+        ("OTHER", issuer.token(&other_job), "a job that is not mapped to a user", Reason::NoMapping),
     ]
 }

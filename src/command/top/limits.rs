@@ -5,8 +5,7 @@ use serde_json::Value;
 use super::text::{duration, percent};
 
 /// From here on a part counts as at its limit.
-const BUSY: f64 = 0.9;
-const FULL: f64 = 0.9;
+const AT_LIMIT: f64 = 0.9;
 /// A backend whose median response takes longer than this is what clients wait for.
 const SLOW_BACKEND: f64 = 1.0;
 /// Our own part at the 99th percentile. It is usually far below a millisecond.
@@ -29,7 +28,7 @@ pub(super) fn reached(before: &Value, now: &Value, seconds: f64) -> Vec<String> 
         }
     }
     let busy: Vec<f64> = workers(before, now, seconds);
-    let at_limit = busy.iter().filter(|part| **part >= BUSY).count();
+    let at_limit = busy.iter().filter(|part| **part >= AT_LIMIT).count();
     if at_limit > 0 && at_limit == busy.len() {
         found.push("All workers are busy: processor time is the limit. Add cores or replicas.".to_owned());
     } else if at_limit > 0 {
@@ -40,13 +39,13 @@ pub(super) fn reached(before: &Value, now: &Value, seconds: f64) -> Vec<String> 
         ("requests", "Requests in flight", "limits.requests"),
         ("memory_bytes", "The memory for clients", "limits.memory"),
     ] {
-        if let Some(part) = part(&now["budgets"][member]).filter(|part| *part >= FULL) {
+        if let Some(part) = part(&now["budgets"][member]).filter(|part| *part >= AT_LIMIT) {
             found.push(format!("{name}: {} of {key}.", percent(part)));
         }
     }
     let recent = &now["recent"];
     let hits = recent["token_cache_hit_rate"].as_f64();
-    let is_full = part(&now["budgets"]["token_cache_bytes"]).is_some_and(|part| part >= FULL);
+    let is_full = part(&now["budgets"]["token_cache_bytes"]).is_some_and(|part| part >= AT_LIMIT);
     if let Some(hits) = hits.filter(|hits| *hits < FEW_HITS && is_full) {
         found.push(format!(
             "The token cache is full, and only {} are hits: tokenCache.maxBytes.",
@@ -72,7 +71,7 @@ fn requests(recent: &Value) -> u64 {
 }
 
 /// What is used of a budget.
-fn part(budget: &Value) -> Option<f64> {
+pub(super) fn part(budget: &Value) -> Option<f64> {
     let limit = budget["limit"].as_f64().filter(|limit| *limit > 0.0)?;
     Some(budget["used"].as_f64()? / limit)
 }
@@ -81,6 +80,11 @@ fn part(budget: &Value) -> Option<f64> {
 pub(super) fn workers(before: &Value, now: &Value, seconds: f64) -> Vec<f64> {
     let of = |state: &Value, at: usize| state["workers"][at]["busy_seconds"].as_f64();
     let count = now["workers"].as_array().map_or(0, Vec::len);
-    let part = |at| Some(((of(now, at)? - of(before, at)?) / seconds).clamp(0.0, 1.0));
+    let part = |at| {
+        let (earlier, later) = (of(before, at)?, of(now, at)?);
+        // A process that was started again counts from zero.
+        let busy = if later < earlier { later } else { later - earlier };
+        Some((busy / seconds).clamp(0.0, 1.0))
+    };
     (0..count).map(|at| part(at).unwrap_or_default()).collect()
 }

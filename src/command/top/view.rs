@@ -33,7 +33,8 @@ pub(super) fn render(before: &Value, now: &Value, between: Duration) -> String {
     let rates = rates(before, now, seconds);
     // A sum of nothing would be -0.0.
     let total = rates.values().fold(0.0, |total, rate| total + rate);
-    line("requests", &format!("{}/s  {}", number(total), by_decision(&rates)));
+    let parts = [format!("{}/s", number(total)), by_decision(&rates)];
+    line("requests", &joined(parts.into_iter().filter(|part| !part.is_empty())));
     let recent = &now["recent"];
     line("time, ours", &quantiles(&recent["overhead_seconds"]));
     line("time, backend", &quantiles(&recent["upstream_seconds"]));
@@ -72,9 +73,10 @@ fn process(now: &Value) -> String {
 fn rates(before: &Value, now: &Value, seconds: f64) -> BTreeMap<String, f64> {
     let requests = now["requests"].as_object().into_iter().flatten();
     let rate = |(how, count): (&String, &Value)| {
-        // A process that was started again counts from zero.
         let earlier = before["requests"][how].as_u64().unwrap_or_default();
-        let since = count.as_u64().unwrap_or_default().saturating_sub(earlier);
+        let count = count.as_u64().unwrap_or_default();
+        // A process that was started again counts from zero.
+        let since = if count < earlier { count } else { count - earlier };
         (since > 0).then(|| (how.clone(), since as f64 / seconds))
     };
     requests.filter_map(rate).collect()
@@ -119,7 +121,7 @@ fn quantiles(quantiles: &Value) -> String {
 fn budget(budget: &Value, show: fn(u64) -> String) -> String {
     let (used, limit) =
         (budget["used"].as_u64().unwrap_or_default(), budget["limit"].as_u64().unwrap_or_default());
-    let part = if limit == 0 { 0.0 } else { used as f64 / limit as f64 };
+    let part = limits::part(budget).unwrap_or_default();
     format!("{} of {} ({})", show(used), show(limit), percent(part))
 }
 
@@ -256,10 +258,12 @@ keys          okta  https://okta.example/keys  1 usable, fetched 1m 5s ago: ok
 
     #[test]
     fn a_process_that_was_started_again_counts_from_zero() {
-        let text = render(&state(100, 10, 9.0), &state(4, 0, 0.1), Duration::from_secs(2));
-        assert!(text.contains("requests      0.0/s"), "{text}");
-        assert!(text.contains("0: 0 % busy"), "{text}");
-        assert!(text.contains("refused       none"), "{text}");
+        let text = render(&state(100, 10, 9.0), &state(4, 1, 0.1), Duration::from_secs(2));
+        assert!(text.contains("requests      3.5/s  allow 2.0  deny 1.5\n"), "{text}");
+        assert!(text.contains("0: 5 % busy"), "{text}");
+        assert!(text.contains("refused       revoked 1.0/s  expired 0.5/s\n"), "{text}");
+        let idle = render(&state(4, 1, 0.1), &state(4, 1, 0.1), Duration::from_secs(2));
+        assert!(idle.contains("requests      0.0/s\n") && idle.contains("refused       none\n"), "{idle}");
         let empty = render(&json!({}), &json!({}), Duration::from_secs(1));
         assert!(empty.contains("no requests") && empty.contains("no look-ups"), "{empty}");
     }

@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::thread;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -25,14 +24,12 @@ use crate::connection::context::WorkerState;
 use crate::connection::handler::Handler;
 use crate::gateway::Peer;
 use crate::message::{Request, Response};
-use crate::metrics::Metrics;
 use crate::respond::ObservedBody;
 use crate::upstream::{InterimResponses, stated_length};
 
 /// What the requests of one connection share.
 pub(super) struct Requests {
     pub(super) worker_state: Arc<ArcSwap<WorkerState>>,
-    pub(super) metrics: Arc<Metrics>,
     pub(super) peer: Peer,
     pub(super) heads: Arc<Heads>,
     pub(super) streams: Arc<Streams>,
@@ -53,8 +50,7 @@ impl Requests {
             head,
             body,
         };
-        let task =
-            StreamTask { respond, interim, stream: self.streams.begin(), metrics: self.metrics.clone() };
+        let task = StreamTask { respond, interim, stream: self.streams.begin() };
         tokio::spawn(take_turns(self.peer.account.clone(), task.run(request)));
     }
 
@@ -78,16 +74,6 @@ struct StreamTask {
     /// Interim responses of the backend that wait to be sent.
     interim: Arc<InterimResponses>,
     stream: Stream,
-    metrics: Arc<Metrics>,
-}
-
-impl Drop for StreamTask {
-    fn drop(&mut self) {
-        // A panic here is one of this stream's task. tokio catches it, and the other streams continue.
-        if thread::panicking() {
-            self.metrics.panics.inc();
-        }
-    }
 }
 
 impl StreamTask {

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -176,6 +177,10 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        // A panic here is one of this stream's task. tokio catches it, and the other streams continue.
+        if thread::panicking() {
+            self.streams.account.metrics().panics.inc();
+        }
         self.streams.open().retain(|waiting| !Arc::ptr_eq(waiting, &self.waiting));
         self.streams.last_ended.store(self.streams.now(), Ordering::Relaxed);
         self.streams.account.request_ends();

@@ -49,7 +49,7 @@ fn a_replaced_token_of_a_bot_is_revoked_at_once() {
     let record = stage.gateway.audit_of("/api/v1/replaced");
     assert_eq!(text(&record, "reason"), Some("revoked"));
     let detail = text(&record, "detail").unwrap_or_default();
-    assert!(detail.contains("OpenMetadata does not accept it any more"), "{detail}");
+    assert!(detail.contains("OpenMetadata no longer accepts it"), "{detail}");
     assert!(stage.upstream.requests().iter().all(|request| request.head.target() != "/api/v1/replaced"));
     // Its answer is kept, and that for the other token too.
     assert_eq!(stage.gateway.get_as(&replaced, "/api/v1/again").status, 401);

@@ -1,9 +1,10 @@
-//! A log or an audit trail that cannot be written, or that nobody reads.
+//! A log or an audit trail that cannot be written, or is not read.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -19,6 +20,26 @@ impl Drop for Running {
     }
 }
 
+/// A process on a socket file, with one more variable. It cannot fetch its keys, which it logs again and again.
+fn start(socket: &Path, (name, value): (&str, &str), stdout: Stdio, stderr: Stdio) -> Running {
+    let child = Command::new(env!("CARGO_BIN_EXE_metagate"))
+        .arg("run")
+        .env_clear()
+        .env("METAGATE_LISTEN", format!("unix:{}", socket.display()))
+        .env("METAGATE_HEALTH__LISTEN", "127.0.0.1:0")
+        .env("METAGATE_ADMIN__LISTEN", "127.0.0.1:0")
+        .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:9")
+        .env("METAGATE_WORKERS", "1")
+        .env("AUTHENTICATION_PUBLIC_KEYS", "http://127.0.0.1:9/jwks")
+        .env(name, value)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .expect("the executable starts");
+    Running(child)
+}
+
 /// Every write to `/dev/full` fails, as on a full disk.
 #[test]
 fn a_log_that_cannot_be_written_does_not_end_the_process() {
@@ -26,22 +47,7 @@ fn a_log_that_cannot_be_written_does_not_end_the_process() {
     let socket = directory.path().join("metagate.sock");
     for format in ["json", "text"] {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-        let child = Command::new(env!("CARGO_BIN_EXE_metagate"))
-            .arg("run")
-            .env_clear()
-            .env("METAGATE_LISTEN", format!("unix:{}", socket.display()))
-            .env("METAGATE_HEALTH__LISTEN", "127.0.0.1:0")
-            .env("METAGATE_ADMIN__LISTEN", "127.0.0.1:0")
-            .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:9")
-            .env("METAGATE_LOG__FORMAT", format)
-            // Logged as a failure again and again.
-            .env("AUTHENTICATION_PUBLIC_KEYS", "http://127.0.0.1:9/jwks")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(full)
-            .spawn()
-            .expect("the executable starts");
-        let mut running = Running(child);
+        let mut running = start(&socket, ("METAGATE_LOG__FORMAT", format), Stdio::null(), full.into());
         let mut stream = eventually("a listener", || {
             let exit = running.0.try_wait().expect("a status");
             assert!(exit.is_none(), "{format}: {exit:?}");
@@ -72,22 +78,7 @@ fn full_pipe() -> (io::PipeReader, OwnedFd) {
 fn serves_and_ends(what: &str, stdout: Stdio, stderr: Stdio) {
     let directory = TempDir::new().expect("a directory");
     let socket = directory.path().join("metagate.sock");
-    let child = Command::new(env!("CARGO_BIN_EXE_metagate"))
-        .arg("run")
-        .env_clear()
-        .env("METAGATE_LISTEN", format!("unix:{}", socket.display()))
-        .env("METAGATE_HEALTH__LISTEN", "127.0.0.1:0")
-        .env("METAGATE_ADMIN__LISTEN", "127.0.0.1:0")
-        .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:9")
-        .env("METAGATE_WORKERS", "1")
-        .env("METAGATE_LOG__LEVEL", "debug")
-        .env("AUTHENTICATION_PUBLIC_KEYS", "http://127.0.0.1:9/jwks")
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .expect("the executable starts");
-    let mut running = Running(child);
+    let mut running = start(&socket, ("METAGATE_LOG__LEVEL", "debug"), stdout, stderr);
     let connect = || {
         let stream = UnixStream::connect(&socket).ok()?;
         stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
