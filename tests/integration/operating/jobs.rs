@@ -108,7 +108,7 @@ fn the_commands_of_troubleshooting_say_why_a_token_gets_401() {
     let record = desk.gateway.audit_of("/why");
     assert!(text(&record, "detail").is_some_and(|why| why.starts_with("exp: expired 3h")), "{record}");
     let lines = commands("troubleshooting.md", "# Troubleshooting");
-    assert_eq!(lines.len(), 6, "{lines:?}");
+    assert_eq!(lines.len(), 4, "{lines:?}");
     for line in &lines {
         let (code, printed) = desk.run(line);
         if line.starts_with("metagate explain") {
