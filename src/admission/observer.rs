@@ -113,3 +113,30 @@ pub trait Observer {
 }
 
 impl Observer for () {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words are in the output of commands; what is not about the token is explained by the request.
+    #[test]
+    fn each_step_has_a_word_and_is_about_the_token_or_the_request() {
+        for (step, word, is_about_token) in [
+            (Step::Request, "request", false),
+            (Step::Credentials, "credentials", false),
+            (Step::Token, "token", true),
+            (Step::Issuer, "issuer", true),
+            (Step::Key, "key", true),
+            (Step::Type, "type", true),
+            (Step::Signature, "signature", true),
+            (Step::Claims, "claims", true),
+            (Step::Revocation, "revocation", true),
+            (Step::Mapping, "exchange", true),
+            (Step::Rate, "rate", false),
+            (Step::Rules, "rules", false),
+            (Step::Body, "body", false),
+        ] {
+            assert_eq!((step.as_str(), step.is_about_token()), (word, is_about_token), "{step:?}");
+        }
+    }
+}

@@ -11,8 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::backend::Backend;
-use crate::jose::UnverifiedToken;
-use crate::jose::{Algorithm, KeySet, TokenSummary};
+use crate::jose::{Algorithm, KeySet, TokenSummary, UnverifiedToken};
 use crate::outbound_head::{Authorization, IdentityNames};
 use crate::policy::{
     GraphqlMatching, Matching, Mode, PathPattern, Policy, Route, RouteTable, Routed, Rule, Verdict,
@@ -21,9 +20,11 @@ use crate::revocation::{Revocation, RevocationLists, Revocations, RevokedBy};
 use crate::test_support::{MAX_BYTES, NOW, OTHER_RSA, RSA};
 use crate::test_support::{entry, fields, good_claims, key_set, verified, with};
 
+mod bots;
 mod cache;
 mod details;
 mod exchange;
+mod presented;
 mod rate;
 mod seen;
 

@@ -85,3 +85,76 @@ impl fmt::Debug for RevocationLists {
         f.debug_struct("RevocationLists").field("len", &self.len()).field("missing", &self.missing).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::revocation::Revocation;
+    use crate::test_support::verified;
+
+    fn list(entries: &[(RevokedBy, &str)]) -> Arc<Revocations> {
+        let entries = entries.iter().map(|(by, text)| Revocation::new(*by, text).unwrap());
+        Arc::new(Revocations::new(entries, None).unwrap())
+    }
+
+    #[test]
+    fn any_list_revokes_and_a_missing_one_leaves_it_open() {
+        let (token, other) = (verified(json!({"jti": "a"})), verified(json!({"jti": "b"})));
+        let lists = || [list(&[(RevokedBy::Subject, "eve")]), list(&[(RevokedBy::Id, "a")])];
+        let found = |lists: &RevocationLists, token: &VerifiedToken| {
+            assert_eq!(lists.find(token, ""), lists.check(token, "").unwrap_or_default());
+            lists.check(token, "").map(|found| found.map(|revoked| revoked.by))
+        };
+        let complete = RevocationLists::new(lists(), None);
+        assert_eq!(found(&complete, &token), Ok(Some(RevokedBy::Id)));
+        assert_eq!(found(&complete, &other), Ok(None));
+        let incomplete = RevocationLists::new(lists(), Some("store".into()));
+        assert_eq!(found(&incomplete, &token), Ok(Some(RevokedBy::Id)), "another list is enough to refuse");
+        assert_eq!(found(&incomplete, &other), Err(Unavailable("store".into())));
+        assert!(complete.are_complete() && !incomplete.are_complete());
+    }
+
+    #[test]
+    fn entries_of_all_lists_are_counted() {
+        let one = [(RevokedBy::Id, "a"), (RevokedBy::Id, "b"), (RevokedBy::Subject, "ada")];
+        let lists = RevocationLists::new([list(&one), list(&[(RevokedBy::Id, "c")])], None);
+        let counts = [RevokedBy::Id, RevokedBy::Subject, RevokedBy::Key].map(|by| lists.count(by));
+        assert_eq!((counts, lists.len(), lists.is_empty()), ([3, 1, 0], 4, false));
+        let none = RevocationLists::default();
+        assert_eq!((none.len(), none.is_empty(), none.are_complete()), (0, true, true));
+        let empty = RevocationLists::from(list(&[]));
+        assert!(empty.is_empty());
+    }
+
+    /// What watches a list looks a token up again only in another one.
+    #[test]
+    fn lists_are_the_same_only_if_none_was_replaced() {
+        let (a, b) = (list(&[(RevokedBy::Id, "a")]), list(&[(RevokedBy::Id, "b")]));
+        let of = |lists: &[&Arc<Revocations>], missing: Option<&str>| {
+            RevocationLists::new(lists.iter().copied().cloned(), missing.map(Into::into))
+        };
+        let same = of(&[&a, &b], None);
+        assert!(same.are_same(&same.clone()) && same.are_same(&of(&[&a, &b], None)));
+        let equal = list(&[(RevokedBy::Id, "b")]);
+        for other in [
+            of(&[&a, &equal], None),
+            of(&[&b, &a], None),
+            of(&[&a], None),
+            of(&[], None),
+            of(&[&a, &b], Some("store")),
+        ] {
+            assert!(!same.are_same(&other) && !other.are_same(&same), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn debug_output_contains_no_entries() {
+        let lists = RevocationLists::new([list(&[(RevokedBy::Subject, "ada")])], Some("store".into()));
+        let shown = format!("{lists:?}");
+        assert!(!shown.contains("ada") && shown.contains('1') && shown.contains("store"), "{shown}");
+    }
+}

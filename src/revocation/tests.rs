@@ -223,3 +223,32 @@ fn a_verified_token_has_the_claims_that_a_list_needs() {
     assert_eq!(token.issued_at(), Some(NumericDate::from_secs(NOW - 60)));
     assert!(token.key_ids().eq(["own-key"]));
 }
+
+/// The words are keys of the list and labels of a metric.
+#[test]
+fn each_kind_has_its_words() {
+    let words = ["jti", "fingerprint", "sub", "kid", "datahubTokenHash"];
+    assert_eq!(RevokedBy::ALL.map(RevokedBy::as_str), words);
+    for (by, word) in RevokedBy::ALL.into_iter().zip(["jti", "fingerprint", "subject", "key", "DataHub"]) {
+        assert!(by.detail().contains(word) && by.detail().ends_with("is revoked"), "{by:?}");
+    }
+}
+
+#[test]
+fn an_entry_says_what_it_was_made_of() {
+    let text = "ABCDEF0123456789";
+    let time = Some(NumericDate::from_secs(NOW));
+    let entry = Revocation::new(RevokedBy::Fingerprint, text).unwrap();
+    assert_eq!((entry.by(), entry.value()), (RevokedBy::Fingerprint, "abcdef0123456789"));
+    assert_eq!((entry.issuer(), entry.before()), (None, None));
+    let limited = entry.of_issuer(Some("idp".into())).issued_before(time);
+    assert_eq!((limited.issuer(), limited.before()), (Some("idp"), time));
+    assert_eq!((limited.by(), limited.value()), (RevokedBy::Fingerprint, "abcdef0123456789"));
+    let list = Revocations::new([limited], None).unwrap();
+    assert!(list.issuers().eq(["idp"]) && !list.is_empty());
+    assert_eq!((list.len(), list.count(RevokedBy::Fingerprint), list.count(RevokedBy::Id)), (1, 1, 0));
+    for by in [RevokedBy::Id, RevokedBy::Subject, RevokedBy::Key] {
+        assert_eq!(Revocation::new(by, ""), Err("is empty"));
+        assert_eq!(Revocation::new(by, " ").unwrap().value(), " ");
+    }
+}

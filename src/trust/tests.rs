@@ -206,3 +206,64 @@ fn signature_is_verified_before_the_claims() {
         "no oracle about claims"
     );
 }
+
+/// So a token of another signer causes no fetch of keys.
+#[test]
+fn required_header_members_are_checked_before_the_key() {
+    let mut setup = setup();
+    let required =
+        |name: &str, values: &[&str]| (name.into(), values.iter().map(|value| (*value).into()).collect());
+    setup.issuers[0].rules.kinds.header = vec![required("signer", &["a1", "a2"]), required("client", &["c"])];
+    let keys = setup.keys[0].take();
+    let token = |members: Value| {
+        let header = with(json!({"alg": "RS256", "kid": "k"}), members).to_string();
+        let payload = claims_of("https://a.example").to_string();
+        RSA.compact(Algorithm::RS256, header.as_bytes(), payload.as_bytes())
+    };
+    let good = [json!({"signer": "a1", "client": "c"}), json!({"client": "c", "signer": "a2", "other": 1})];
+    let bad = [
+        (json!({"signer": "a3", "client": "c"}), "signer"),
+        (json!({"signer": "A1", "client": "c"}), "signer"),
+        (json!({"signer": ["a1"], "client": "c"}), "signer"),
+        (json!({"client": "c"}), "signer"),
+        (json!({}), "signer"),
+        (json!({"signer": "a1"}), "client"),
+        (json!({"signer": "a1", "client": "a1"}), "client"),
+    ];
+    for members in &good {
+        assert_eq!(setup.verify(&token(members.clone())), Err(TokenFault::KeysUnavailable), "{members}");
+    }
+    for (members, name) in &bad {
+        let text = token(members.clone());
+        assert_eq!(setup.verify(&text), Err(TokenFault::WrongHeader), "{members}");
+        let parsed = UnverifiedToken::parse(&text, MAX_BYTES).unwrap();
+        let (wrong, accepted) = wrong_member(&parsed, &setup.issuers[0]).unwrap();
+        assert_eq!((wrong, accepted.len()), (*name, if *name == "signer" { 2 } else { 1 }), "{members}");
+    }
+    setup.keys[0] = keys;
+    for members in good {
+        assert_eq!(setup.verify(&token(members)), Ok("a".into()));
+    }
+    for (members, _) in bad {
+        assert_eq!(setup.verify(&token(members.clone())), Err(TokenFault::WrongHeader), "{members}");
+    }
+    assert_eq!(setup.verify(&rs256(&OTHER_RSA, "b")), Ok("b".into()), "other entries require nothing");
+}
+
+#[test]
+fn newer_keys_can_only_help_if_the_fault_is_the_keys() {
+    for (fault, may_be) in [
+        (TokenFault::UnknownKey, true),
+        (TokenFault::InvalidSignature, true),
+        (TokenFault::WrongKeyAlgorithm, true),
+        (TokenFault::Malformed(""), false),
+        (TokenFault::AlgorithmNotAllowed, false),
+        (TokenFault::UntrustedIssuer, false),
+        (TokenFault::WrongHeader, false),
+        (TokenFault::KeysUnavailable, false),
+        (TokenFault::Claims(ClaimsFault::Expired), false),
+        (TokenFault::Revoked(RevokedBy::Key), false),
+    ] {
+        assert_eq!(fault.may_be_outdated_keys(), may_be, "{fault:?}");
+    }
+}

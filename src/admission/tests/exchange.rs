@@ -8,7 +8,7 @@ use crate::token_exchange::{ExchangeEntry, ExchangeIssuer, TokenExchange};
 const MINTED_BY: &str = "https://metagate.example";
 
 /// Only the subject `job` of the issuer is mapped.
-fn exchanging(mode: Mode) -> Admission {
+pub(super) fn exchanging(mode: Mode) -> Admission {
     let mut admission = admission();
     let user = MappedUser { index: 0, entry: "nightly".into(), user: "bot".into(), email: None };
     let entry = ExchangeEntry {
@@ -26,7 +26,7 @@ fn exchanging(mode: Mode) -> Admission {
     admission
 }
 
-fn of(issuer: &str, subject: &str) -> String {
+pub(super) fn of(issuer: &str, subject: &str) -> String {
     let claims = with(good_claims(), json!({"iss": issuer, "sub": subject, "roles": ["Admin"]}));
     RSA.token(Algorithm::RS256, Some("k"), &claims)
 }
