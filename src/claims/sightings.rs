@@ -56,4 +56,21 @@ mod tests {
         assert!(sightings.has(10));
         assert_eq!([1, 2, 4, 9].iter().filter(|mark| sightings.has(**mark)).count(), 3);
     }
+
+    #[test]
+    fn a_person_signs_in_again_and_a_program_does_not() {
+        use serde_json::json;
+
+        use crate::claims::{MappedUser, Mapping};
+        use crate::test_support::verified;
+
+        assert!(!verified(json!({})).is_of_program());
+        assert!(!verified(json!({"tokenType": "OM_USER"})).is_of_program());
+        assert!(verified(json!({"isBot": true, "tokenType": "BOT"})).is_of_program());
+        let user = MappedUser { index: 0, entry: "nightly".into(), user: "ada".into(), email: None };
+        assert!(verified(json!({})).mapped(Mapping::User(user.into())).is_of_program());
+        let token = verified(json!({}));
+        token.sightings().remember(7, |_| false);
+        assert!(token.sightings().has(7) && !token.sightings().has(6));
+    }
 }

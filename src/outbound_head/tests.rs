@@ -4,6 +4,7 @@
 
 mod connection;
 mod credentials;
+mod forward_auth;
 mod forwarded;
 mod identity;
 

@@ -117,6 +117,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::test_support::fields;
 
     fn catalog() -> PathPrefix {
         PathPrefix::new("/catalog").unwrap()
@@ -214,5 +215,39 @@ mod tests {
         ] {
             assert_eq!(located(location), None, "{location}");
         }
+    }
+
+    #[test]
+    fn redirects_of_every_host_that_the_client_may_have_used_get_the_prefix() {
+        let (prefix, target) = (catalog(), "http://target.example/catalog/x".parse().unwrap());
+        let sent = fields(&[("host", "host.example:8685"), ("x-forwarded-host", "outer.example")]);
+        let redirect = PrefixedRedirect::of(&prefix, &target, &sent);
+        for (location, expected) in [
+            ("/x", "/catalog/x"),
+            ("http://target.example/x", "http://target.example/catalog/x"),
+            ("http://host.example:8685/x", "http://host.example:8685/catalog/x"),
+            ("https://outer.example/x", "https://outer.example/catalog/x"),
+            ("http://other.example/x", "http://other.example/x"),
+            ("/catalog/x", "/catalog/x"),
+        ] {
+            let mut headers = fields(&[("location", location), ("x-other", "/x")]);
+            redirect.set(&mut headers);
+            let found = headers.only("location").map(|value| value.as_bytes().to_vec());
+            assert_eq!(found.as_deref(), Some(expected.as_bytes()), "{location}");
+            assert_eq!(headers.iter().count(), 2);
+        }
+        // Which of two counts is not known.
+        let mut twice = fields(&[("location", "/x"), ("location", "/y")]);
+        redirect.set(&mut twice);
+        let values: Vec<_> = twice.get_all("location").map(|value| value.as_bytes().to_vec()).collect();
+        assert_eq!(values, [b"/x", b"/y"]);
+        let mut none = fields(&[("x-other", "/x")]);
+        redirect.set(&mut none);
+        assert!(!none.contains_key("location"));
+    }
+
+    #[test]
+    fn the_backend_is_told_the_prefix() {
+        assert_eq!(catalog().field(), "/catalog");
     }
 }

@@ -75,6 +75,10 @@ fn tokens_that_may_be_exchanged_are_withheld_on_public_routes() {
         ("Bearer a b".to_owned(), true),
         (format!("Bearer {}", of("https://b.example", "job")), false),
         (format!("Bearer {}", of("https://c.example", "job")), false),
+        (
+            format!("Bearer {}", RSA.token(Algorithm::RS256, None, &with(good_claims(), json!({"iss": 5})))),
+            true,
+        ),
         ("Basic YTpi".to_owned(), false),
     ] {
         assert_eq!(withheld(Mode::Enforce, "/open", &value), Some(expected), "{value}");

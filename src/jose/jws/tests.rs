@@ -4,8 +4,10 @@
 
 mod signature;
 
+use serde_json::json;
+
 use super::*;
-use crate::test_support::{HMAC, MAX_BYTES, base64url};
+use crate::test_support::{HMAC, MAX_BYTES, NOW, RSA, base64url, good_claims, with};
 
 const HEADER: &str = r#"{"alg":"RS256"}"#;
 
@@ -218,4 +220,56 @@ fn debug_output_does_not_contain_the_token() {
         }
     }
     assert!(!token.contains(fingerprint.short()));
+}
+
+#[test]
+fn unverified_parts_are_what_the_token_says() {
+    let claims = |more| with(good_claims(), more);
+    let text = RSA.token(Algorithm::RS256, Some("k"), &claims(json!({"email": "a@b.example", "n": 1})));
+    let token = UnverifiedToken::parse(&text, MAX_BYTES).unwrap();
+    assert_eq!(
+        (token.claimed("email"), token.claimed("n"), token.claimed("none")),
+        (Some("a@b.example"), None, None)
+    );
+    assert_eq!(token.claimed_expiry(), Some(NumericDate::from_secs(NOW + 600)));
+    assert!(token.claims_for_operators().get("n").is_some());
+    let header = token.header_members().unwrap();
+    assert_eq!(header.get("kid").and_then(JsonValue::as_str), Some("k"));
+    assert_eq!(header.get("alg").and_then(JsonValue::as_str), Some("RS256"));
+    for exp in [json!("5"), json!(null), json!([NOW])] {
+        let text = RSA.token(Algorithm::RS256, None, &claims(json!({"exp": exp})));
+        assert_eq!(UnverifiedToken::parse(&text, MAX_BYTES).unwrap().claimed_expiry(), None, "{exp}");
+    }
+}
+
+/// To know which key to fetch.
+#[test]
+fn the_claimed_key_id_needs_only_the_header() {
+    let text = RSA.token(Algorithm::RS256, Some("k"), &good_claims());
+    let header = text.split('.').next().unwrap();
+    for token in [&*text, header, &format!("{header}.x.y.z")] {
+        assert_eq!(crate::jose::claimed_key_id(token).as_deref(), Some("k"), "{token}");
+    }
+    // With padding too.
+    assert_eq!(crate::jose::claimed_key_id("eyJhbGciOiJSUzI1NiIsImtpZCI6InAifQ==.").as_deref(), Some("p"));
+    let unnamed = RSA.token(Algorithm::RS256, None, &good_claims());
+    for token in [&*unnamed, "", "a.b.c", "!"] {
+        assert_eq!(crate::jose::claimed_key_id(token), None, "{token}");
+    }
+}
+
+#[test]
+fn a_fingerprint_is_the_hash_of_the_signing_input() {
+    let text = RSA.token(Algorithm::RS256, Some("k"), &good_claims());
+    let (input, _) = text.rsplit_once('.').unwrap();
+    let expected: String = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, input.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let token = UnverifiedToken::parse(&text, MAX_BYTES).unwrap();
+    let fingerprint = token.fingerprint();
+    assert_eq!((fingerprint.full(), fingerprint.short()), (&*expected, &expected[..16]));
+    let summary = token.into_summary();
+    assert_eq!((&*summary.fingerprint, summary.kid.as_deref()), (&expected[..16], Some("k")));
 }

@@ -255,3 +255,31 @@ fn both_tokens_can_be_revoked() {
     assert_eq!(subject(NOW - 30), Some(RevokedBy::Subject), "only the exchanged token is older");
     assert_eq!(subject(NOW - 60), None);
 }
+
+#[test]
+fn the_exchanged_token_is_known_by_the_first_digits() {
+    let token = used(&exchange(), &issued());
+    let origin = token.origin().unwrap();
+    assert_eq!(origin.short_fingerprint(), &origin.fingerprint[..16]);
+    assert_eq!((&*origin.issuer, origin.id.as_deref(), token.entry()), (IDP, Some("run-1"), "idp"));
+    assert_eq!((MIN_TOKEN_LIFETIME, MAX_TOKEN_LIFETIME), (HOUR / 60, 6 * HOUR));
+    assert!(exchange().issues() && !exchange_of(nightly(), Vec::new()).issues());
+}
+
+#[test]
+fn a_subject_must_fit_into_a_name() {
+    let entry = || ExchangeEntry { subjects: Vec::new(), ..nightly() };
+    let exchange = exchange_of(entry(), vec![issuance()]);
+    for (subject, is_issued) in [
+        (json!("a".repeat(MAX_NAME_BYTES)), true),
+        (json!("a"), true),
+        (json!("a".repeat(MAX_NAME_BYTES + 1)), false),
+    ] {
+        let token =
+            run(&exchange, json!({"sub": subject, "preferred_username": "ada", "email": "ada@corp.example"}));
+        let issued = exchange.issue(&token).map(|grant| grant.subject.len());
+        let expected =
+            if is_issued { Ok(subject.as_str().unwrap().len()) } else { Err(NotIssued::NoSubject) };
+        assert_eq!(issued, expected);
+    }
+}
