@@ -231,4 +231,32 @@ mod tests {
         assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDSA));
         assert_eq!(Algorithm::from_name("Ed448"), None);
     }
+
+    /// RFC 7518 section 6.1 and RFC 8037 section 2.
+    #[test]
+    fn families_have_the_words_of_their_keys() {
+        for (algorithm, kty, crv) in [
+            (Algorithm::RS256, "RSA", None),
+            (Algorithm::PS512, "RSA", None),
+            (Algorithm::ES256, "EC", Some("P-256")),
+            (Algorithm::ES384, "EC", Some("P-384")),
+            (Algorithm::EdDSA, "OKP", Some("Ed25519")),
+            (Algorithm::HS256, "secret", None),
+        ] {
+            let family = algorithm.family();
+            assert_eq!((family.kty(), family.crv()), (kty, crv), "{algorithm:?}");
+            assert!(family.algorithms().contains(algorithm));
+        }
+    }
+
+    #[test]
+    fn sets_are_intersected() {
+        let set = |algorithms: &[Algorithm]| algorithms.iter().copied().collect::<AlgorithmSet>();
+        let (one, other) =
+            (set(&[Algorithm::RS256, Algorithm::ES256]), set(&[Algorithm::ES256, Algorithm::EdDSA]));
+        let both = one.intersection(other);
+        assert!(both.iter().eq([Algorithm::ES256]) && !both.is_empty());
+        assert!(both.intersection(set(&[Algorithm::RS256])).is_empty());
+        assert!(!AlgorithmSet::asymmetric().contains(Algorithm::HS256));
+    }
 }

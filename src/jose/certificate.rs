@@ -97,3 +97,31 @@ impl Thumbprints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbprints_name_the_same_certificate_if_one_agrees_and_none_differs() {
+        let of = |sha1: Option<u8>, sha256: Option<u8>| Thumbprints {
+            sha1: sha1.map(|byte| [byte; 20]),
+            sha256: sha256.map(|byte| [byte; 32]),
+        };
+        let certificate = of(Some(1), Some(2));
+        for (claimed, same) in [
+            (of(Some(1), Some(2)), true),
+            (of(Some(1), None), true),
+            (of(None, Some(2)), true),
+            (of(Some(1), Some(3)), false),
+            (of(Some(3), Some(2)), false),
+            (of(Some(3), None), false),
+            (of(None, None), false),
+        ] {
+            assert_eq!(certificate.name_same(&claimed), same, "{claimed:?}");
+            assert_eq!(claimed.name_same(&certificate), same, "{claimed:?}");
+        }
+        assert!(!of(Some(1), None).name_same(&of(None, Some(2))), "nothing in common");
+        assert!(of(None, None).is_empty() && !of(Some(1), None).is_empty() && !of(None, Some(1)).is_empty());
+    }
+}

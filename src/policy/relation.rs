@@ -280,4 +280,61 @@ mod tests {
             assert_eq!(some.covers(&other), covered, "{other:?}");
         }
     }
+
+    /// A rule may be meant for requests that a public row lets through before any rule is asked.
+    #[test]
+    fn opening_rows_are_those_that_no_protected_row_comes_before() {
+        let table = RouteTable::parse(&[
+            (Route::Protected, "/a/secret/**"),
+            (Route::Public, "GET /a/**"),
+            (Route::Optional, "/b"),
+            (Route::Public, "/*/c"),
+            (Route::Protected, "/a/late/**"),
+            (Route::Public, "/a/late/x"),
+        ])
+        .unwrap();
+        for (methods, paths, expected) in [
+            ("*", &["/a/x"][..], &["GET /a/**"][..]),
+            ("DELETE", &["/a/x"], &[]),
+            ("*", &["/a/secret/x", "/a/secret/**"], &[]),
+            ("*", &["/a/**"], &["GET /a/**", "/*/c", "/a/late/x"]),
+            ("*", &["/b", "/a/x"], &["GET /a/**", "/b"]),
+            ("*", &["/a/c", "/a/c"], &["GET /a/**", "/*/c"]),
+            ("*", &["/d"], &[]),
+            ("*", &["/a/late/x"], &["GET /a/**"]),
+            ("*", &[], &[]),
+        ] {
+            let matching = Matching {
+                methods: Methods::parse(methods).unwrap(),
+                paths: paths.iter().map(|text| path(text)).collect(),
+                ..Matching::default()
+            };
+            let found: Vec<String> = table.opening(&matching).map(|row| row.pattern.to_string()).collect();
+            assert_eq!(found, expected, "{methods} {paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_route_overlaps_with_a_rule_about_one_of_its_paths() {
+        let route = |text| RoutePattern::parse(text).unwrap();
+        let rule = |methods, paths: &[&str]| Matching {
+            methods: Methods::parse(methods).unwrap(),
+            paths: paths.iter().map(|text| path(text)).collect(),
+            ..Matching::default()
+        };
+        for (pattern, matching, overlaps, covers) in [
+            ("/a/**", rule("GET", &["/b", "/a/x"]), true, true),
+            ("/a/**", rule("GET", &["/b"]), false, false),
+            ("/a/**", rule("GET", &["/**"]), true, false),
+            ("/**", rule("GET", &["/**"]), true, false),
+            ("/a", rule("GET", &[]), true, false),
+            ("POST /a/**", rule("GET", &["/a/x"]), false, false),
+            ("POST /a/**", rule("GET,POST", &["/a/x"]), true, false),
+            ("/a/x", rule("GET", &["/a/*"]), true, false),
+        ] {
+            let pattern = route(pattern);
+            assert_eq!(pattern.overlaps(&matching), overlaps, "{pattern} {matching:?}");
+            assert_eq!(pattern.covers_a_path_of(&matching), covers, "{pattern} {matching:?}");
+        }
+    }
 }

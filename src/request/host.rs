@@ -368,4 +368,14 @@ mod tests {
             assert_eq!(hosts.target_host.expect("it names one").as_bytes(), written.as_bytes());
         }
     }
+
+    #[test]
+    fn an_authority_is_a_host_with_or_without_a_port() {
+        for good in ["a.example", "a.example:8443", "192.0.2.1", "[2001:db8::1]:1"] {
+            assert!(is_authority(good), "{good}");
+        }
+        for bad in ["", "a b", "user@a.example", "a.example/x", "a.example:x", "[2001:db8::1"] {
+            assert!(!is_authority(bad), "{bad}");
+        }
+    }
 }

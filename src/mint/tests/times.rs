@@ -56,3 +56,16 @@ fn a_token_is_renewed_at_half_of_its_life() {
         assert_eq!(Freshness::of(&token, at(0), Some(at(until))), expected, "{until}");
     }
 }
+
+#[test]
+fn a_target_says_whom_its_tokens_name() {
+    let minter = minter();
+    let target = prepare(&minter, TokenFormat::DataHub, user("ada")).unwrap();
+    assert_eq!((target.user(), target.lifetime()), ("ada", Duration::from_secs(300)));
+    assert!(matches!(target.format(), TokenFormat::DataHub));
+    let other = prepare(&minter, TokenFormat::DataHub, user("eve")).unwrap();
+    let again = prepare(&minter, TokenFormat::DataHub, user("ada")).unwrap();
+    assert!(target.id() != other.id() && target.id() == again.id());
+    assert_eq!(crate::mint::DatahubTokenType::ServiceAccount.as_str(), "SERVICE_ACCOUNT");
+    assert_eq!(crate::mint::DatahubTokenType::Session.as_str(), "SESSION");
+}

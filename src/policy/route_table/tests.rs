@@ -122,3 +122,37 @@ fn no_row_of_a_preset_is_hidden_by_an_earlier_one() {
         }
     }
 }
+
+#[test]
+fn rows_say_where_they_come_from() {
+    let table = preset(Backend::OpenMetadata);
+    assert!(!table.rows().is_empty() && table.rows().iter().all(|row| !row.is_configured()));
+    for row in table.rows() {
+        let shown = row.to_string();
+        assert!(shown.starts_with(row.route.as_str()) && shown.contains("(openmetadata: "), "{shown}");
+    }
+    let mut own = rows(&[(Route::Public, "GET /a")]).rows().to_vec();
+    assert_eq!(own[0].to_string(), "public GET /a (authorization.public)");
+    own[0].source =
+        RowSource::Configuration { key: "authorization.public".into(), origin: Some("a.yaml:3".into()) };
+    assert_eq!(own[0].to_string(), "public GET /a (authorization.public, a.yaml:3)");
+    let count = table.rows().len();
+    let both = table.with_first(own);
+    assert!(both.rows()[0].is_configured() && both.rows().len() == count + 1);
+    assert_eq!(routed(&both, "GET", "/a"), Some(Route::Public));
+}
+
+#[test]
+fn inactive_rows_say_why() {
+    let with = |provider| {
+        RouteTable::preset(Backend::OpenMetadata, &Place { provider, ..Place::default() }).unwrap()
+    };
+    let (saml, none) = (with(Some("SAML")), with(None));
+    assert!(none.inactive().len() > saml.inactive().len(), "without case");
+    let whys: Vec<&str> = none.inactive().iter().map(|route| &*route.why).collect();
+    assert!(whys.contains(&"only if authentication.provider is saml"), "{whys:?}");
+    let inside = Place { upstream_path: "/api", provider: Some("saml"), ..Place::default() };
+    let inside = RouteTable::preset(Backend::OpenMetadata, &inside).unwrap();
+    let whys: Vec<&str> = inside.inactive().iter().map(|route| &*route.why).collect();
+    assert!(whys.iter().any(|why| why.starts_with("upstream.url points to a protected path: ")), "{whys:?}");
+}

@@ -172,3 +172,23 @@ fn method_is_a_case_sensitive_token() {
     let pairs = [("x-original-method", "get"), ("x-original-uri", "/a")];
     assert_eq!(read(ForwardAuthDialect::Original, &pairs).unwrap(), "get /a");
 }
+
+#[test]
+fn the_fields_that_describe_a_request_are_named() {
+    let sent = headers(&[
+        ("x-original-url", "/a"),
+        ("accept", "*/*"),
+        ("x-forwarded-method", "GET"),
+        ("x-forwarded-method", "PUT"),
+        ("x-forwarded-for", "192.0.2.1"),
+    ]);
+    let names: Vec<&str> = OriginalRequest::names(&sent).collect();
+    assert_eq!(names, ["x-original-url", "x-forwarded-method", "x-forwarded-method"]);
+    for (dialect, name) in [
+        (ForwardAuthDialect::Forwarded, "X-Forwarded-Uri"),
+        (ForwardAuthDialect::Original, "X-Original-URI"),
+        (ForwardAuthDialect::Request, "the request itself"),
+    ] {
+        assert!(dialect.fields().contains(name), "{dialect:?}");
+    }
+}
