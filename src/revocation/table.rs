@@ -245,6 +245,7 @@ mod tests {
         let mut table = Table::default();
         for number in 0..5000 {
             table.add(format!("id-{number}").as_bytes(), number % 3, None, Remark::default()).unwrap();
+            assert!(table.slots.len() >= 2 * table.entries.len(), "a full table would be searched for long");
         }
         table.shrink();
         for number in 0..5000 {
