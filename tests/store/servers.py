@@ -1,4 +1,4 @@
-"""Redis servers and sentinels from Debian's packages, and a client for them."""
+"""Redis or Valkey servers and sentinels, and a client for them."""
 
 import os
 import pathlib
@@ -27,13 +27,18 @@ def wait_until(condition, what, seconds=30):
 class Client:
     """One connection (RESP2)."""
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, user=None, password=None, tls=None):
+        self.port, self.tls = port, tls
+        self.credentials = [it for it in (user, password) if it]
         self.reconnect()
 
     def reconnect(self):
         self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        if self.tls:
+            self.socket = self.tls.wrap_socket(self.socket, server_hostname="localhost")
         self.stream = self.socket.makefile("rb")
+        if self.credentials:
+            self.command("AUTH", *self.credentials)
 
     def command(self, *parts):
         parts = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
@@ -64,11 +69,13 @@ class Client:
 class Server:
     """A server process with its own directory."""
 
-    program, options = "redis-server", ()
+    # Set once, by `run`.
+    program = "redis-server"
 
-    def __init__(self, directory):
+    def __init__(self, directory, port=None, user=None, password=None, tls=None):
         directory.mkdir()
-        self.directory, self.port = directory, free_port()
+        self.directory, self.port = directory, port or free_port()
+        self.user, self.password, self.tls = user, password, tls
         self.start()
 
     def start(self):
@@ -79,19 +86,25 @@ class Server:
 
         def answers():
             try:
-                return Client(self.port).command("PING") == b"PONG"
+                return self.another_client().command("PING") == b"PONG"
             except (OSError, AssertionError):
                 return False
 
         wait_until(answers, self.program)
-        self.client = Client(self.port)
+        self.client = self.another_client()
+
+    def another_client(self):
+        return Client(self.port, self.user, self.password, self.tls)
 
     def command(self, *parts):
         return self.client.command(*parts)
 
     def info(self):
-        """On a new connection: a failover closes the others."""
-        return Client(self.port).command("INFO", "replication")
+        """On a new connection, because a failover closes the others. Nothing if it closes this one, too."""
+        try:
+            return self.another_client().command("INFO", "replication")
+        except (OSError, AssertionError):
+            return b""
 
     def kill(self):
         self.process.kill()
@@ -105,19 +118,20 @@ class Server:
 
 
 class Redis(Server):
-    def __init__(self, directory, master=None):
-        self.master = master
-        super().__init__(directory)
+    """A server, which its name does not say: Valkey takes the same options. `more` are further ones."""
+
+    def __init__(self, directory, master=None, more=(), **access):
+        self.master, self.more = master, more
+        super().__init__(directory, **access)
 
     def arguments(self):
         replica = ("--replicaof", "127.0.0.1", str(self.master)) if self.master else ()
-        return ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory), *replica)
+        password = ("--requirepass", self.password, "--masterauth", self.password) if self.password and not self.user else ()
+        ports = ("--port", "0", "--tls-port", str(self.port)) if self.tls else ("--port", str(self.port))
+        return (*ports, "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory), *replica, *password, *self.more)
 
     def revoke(self, entries, end="+inf"):
         self.client.revoke(entries, end)
-
-    def another_client(self):
-        return Client(self.port)
 
     def reconnect(self):
         self.client.reconnect()
@@ -127,14 +141,17 @@ class Redis(Server):
 
 
 class Sentinel(Server):
-    def __init__(self, directory, master):
+    """Has a password of its own, as its master has."""
+
+    def __init__(self, directory, master, password):
         self.master = master
-        super().__init__(directory)
+        super().__init__(directory, password=password)
 
     def arguments(self):
         path = self.directory / "sentinel.conf"
         path.write_text(
-            f"port {self.port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {self.master} 1\n"
+            f"port {self.port}\nbind 127.0.0.1\nrequirepass {self.password}\n"
+            f"sentinel monitor main 127.0.0.1 {self.master.port} 1\nsentinel auth-pass main {self.master.password}\n"
             "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
         )
         return (str(path), "--sentinel")
