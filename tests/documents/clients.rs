@@ -9,9 +9,10 @@ use super::reference::assert_table;
 
 const OBSERVED: &str = include_str!("../real/clients/observed.json");
 /// The tables, each with the clients that it is about. They must behave alike.
-const TABLES: [(&str, &[&str]); 4] = [
+const TABLES: [(&str, &[&str]); 5] = [
     ("openmetadata-ingestion", &["openmetadata-ingestion"]),
     ("openmetadata-java-client", &["openmetadata-java-client (model)"]),
+    ("openmetadata-go-client", &["openmetadata-go-client 1.12.1"]),
     ("acryl-datahub", &["acryl-datahub"]),
     ("datahub-client", &["datahub-client 0.8.45", "datahub-client-java8 0.15.0rc20"]),
 ];

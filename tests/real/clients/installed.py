@@ -1,4 +1,4 @@
-"""The clients, installed under target/tools in the versions that are pinned here and in pom.xml."""
+"""The clients, installed under target/tools in the versions that are pinned here and in pom.xml, or built from sources."""
 
 import dataclasses
 import os
@@ -26,15 +26,22 @@ OPENMETADATA = """
 class Client:
     name: str
     backend: str
-    # Arguments of pip, one list for each call, or the profile of pom.xml.
+    # Arguments of pip, one list for each call; or the profile of pom.xml.
     packages: tuple = ()
     profile: str = ""
+    # The variable that names the directory with its module for Go, which no registry has.
+    sources: str = ""
     program: str = ""
     operations: tuple = ("connect", "write")
     # How many seconds the client may take for one operation, with all its retries.
     patience: int = 60
 
+    def is_missing(self):
+        return bool(self.sources) and not os.environ.get(self.sources)
+
     def command(self, tools):
+        if self.sources:
+            return [go(self, tools)]
         if self.profile:
             classes, path = java(self, tools)
             return ["java", "-cp", f"{classes}:{path}", pathlib.Path(self.program).stem]
@@ -81,12 +88,27 @@ def java(client, tools):
     return classes, path.read_text()
 
 
+def go(client, tools):
+    """Its compiled program."""
+    root = folder(client.name, tools)
+    root.mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE / "go" / client.program, root)
+    module, sources = "github.com/open-metadata/openmetadata-sdk/openmetadata-go-client", pathlib.Path(os.environ[client.sources])
+    (root / "go.mod").write_text(f"module client\n\ngo 1.24\n\nreplace {module} => {sources.resolve(strict=True)}\n")
+    environment = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=mod"}
+    run(["go", "mod", "tidy"], cwd=root, env=environment)
+    run(["go", "build", "-o", "client", "."], cwd=root, env=environment)
+    return root / "client"
+
+
 CLIENTS = (
     Client("openmetadata-ingestion", "openmetadata", (
         ("--no-deps", "openmetadata-ingestion==2.0.7.0"), ("--no-deps", "collate-data-diff==0.11.18"), tuple(OPENMETADATA),
     ), program="openmetadata_client.py", operations=("connect", "read", "write"), patience=300),
     Client("openmetadata-java-client (model)", "openmetadata", profile="openmetadata", program="OpenMetadata.java",
            operations=("connect", "read", "write", "versions")),
+    Client("openmetadata-go-client 1.12.1", "openmetadata", sources="METAGATE_OPENMETADATA_GO_CLIENT", program="main.go",
+           operations=("read", "write")),
     Client("acryl-datahub", "datahub-gms", (("acryl-datahub==1.7.0.17",),), program="datahub_client.py",
            operations=("connect", "read", "write")),
     Client("datahub-client 0.8.45", "datahub-gms", profile="datahub-client", program="DataHub.java"),

@@ -3,7 +3,8 @@
     client.py URL TRANSPORT TOKEN TOOL ARGUMENTS SECONDS
 
 Initializes, lists the tools and calls one; waits for so many seconds with the session open; calls it again. With the
-token `discover`, the library finds out by itself where to get one, and gets it. With `none` there is none.
+token `discover`, the library finds out by itself where to get one, and gets it. With `none` there is none. Versions 1 and 2
+of the library differ in names only.
 """
 
 import asyncio
@@ -13,12 +14,18 @@ import logging
 import sys
 import urllib.parse
 
-import httpx
+import mcp.client.streamable_http as streamable
+import mcp.shared.auth as shared
 from mcp import ClientSession
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamablehttp_client
-from mcp.shared.auth import OAuthClientMetadata
+
+IS_NEW = not hasattr(streamable, "streamablehttp_client")
+if IS_NEW:
+    import httpx2 as httpx
+    from mcp.shared._httpx_utils import create_mcp_http_client
+else:
+    import httpx
 
 logging.disable(logging.CRITICAL)
 
@@ -39,8 +46,11 @@ async def streams(url, transport, headers, auth):
     if transport == "sse":
         async with sse_client(url, headers=headers, timeout=5, auth=auth) as (read, write):
             yield read, write
+    elif IS_NEW:
+        async with create_mcp_http_client(headers, auth=auth) as http, streamable.streamable_http_client(url, http_client=http) as pair:
+            yield pair
     else:
-        async with streamablehttp_client(url, headers=headers, timeout=5, auth=auth) as (read, write, _):
+        async with streamable.streamablehttp_client(url, headers=headers, timeout=5, auth=auth) as (read, write, _):
             yield read, write
 
 
@@ -72,15 +82,16 @@ def discovery(url):
         answered.update(urllib.parse.parse_qsl(urllib.parse.urlsplit(location).query))
 
     async def callback():
-        return answered["code"], answered["state"]
+        answer = (answered["code"], answered["state"])
+        return shared.AuthorizationCodeResult(code=answer[0], state=answer[1]) if IS_NEW else answer
 
-    metadata = OAuthClientMetadata(client_name="metagate", redirect_uris=["http://127.0.0.1:1/callback"])
+    metadata = shared.OAuthClientMetadata(client_name="metagate", redirect_uris=["http://127.0.0.1:1/callback"])
     return OAuthClientProvider(url, metadata, Memory(), open_browser, callback)
 
 
 async def call(session, step, tool, arguments):
     result = await asyncio.wait_for(session.call_tool(tool, arguments), 10)
-    say(step, not result.isError, result.content[0].text if result.content else "")
+    say(step, not (result.is_error if IS_NEW else result.isError), result.content[0].text if result.content else "")
 
 
 async def main(url, transport, token, tool, arguments, seconds):
@@ -90,7 +101,7 @@ async def main(url, transport, token, tool, arguments, seconds):
     try:
         async with streams(url, transport, headers, auth) as (read, write), ClientSession(read, write) as session:
             server = await asyncio.wait_for(session.initialize(), 10)
-            say(step, True, server.serverInfo.name)
+            say(step, True, (server.server_info if IS_NEW else server.serverInfo).name)
             step = "list tools"
             tools = [it.name for it in (await asyncio.wait_for(session.list_tools(), 10)).tools]
             say(step, tool in tools, f"{len(tools)} tools")
