@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::budget::{NamedClient, OpenConnection};
-use crate::client_body::Duplex;
+use crate::client_body::{Duplex, UNSENT_BYTES};
 use crate::gateway::{ListenerKind, Peer};
 use crate::tls;
 
@@ -50,10 +50,6 @@ use preface::sniff;
 pub(crate) use settings::ConnectionSettings;
 use settings::TrustedProxies;
 pub(crate) use stream::Stream;
-
-/// How much unsent data of a response the kernel buffers.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 256 * 1024;
 
 /// Serves a connection until it ends or is drained.
 pub(crate) async fn serve(
@@ -136,18 +132,14 @@ async fn serve_tls<S: Duplex + 'static>(
 }
 
 /// Sets the socket's options. The kernel closes the connection if the client accepts no data for
-/// `stall_timeout`. The limit on unsent data keeps one unread download from holding megabytes of kernel memory.
+/// `stall_timeout`.
 fn prepare(stream: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    {
-        let socket = socket2::SockRef::from(stream);
-        socket.set_tcp_user_timeout(Some(stall_timeout))?;
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    }
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(stall_timeout))?;
     #[cfg(not(target_os = "linux"))]
     let _ = stall_timeout;
-    Ok(())
+    stream.bound_unsent(UNSENT_BYTES)
 }
 
 /// Reads the client's address from the PROXY protocol header; the peer's own address if the header names none.

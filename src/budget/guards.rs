@@ -187,6 +187,11 @@ impl Charge {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// The connection's account.
+    pub fn account(&self) -> &Connection {
+        &self.connection
+    }
 }
 
 fn with_proxied_bytes(bytes: usize) -> usize {

@@ -25,6 +25,8 @@ pub struct Outgoing {
     end: &'static [u8],
     /// Whether the stream must be flushed.
     is_written: bool,
+    /// How many bytes were written since the request began.
+    written: u64,
 }
 
 impl Outgoing {
@@ -66,6 +68,16 @@ impl Outgoing {
         self.end = end;
     }
 
+    /// Counts what is written from here.
+    pub(super) fn begin(&mut self) {
+        self.written = 0;
+    }
+
+    /// How many bytes were written since then.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Writes everything.
     pub(super) fn poll_write(
         &mut self,
@@ -84,6 +96,7 @@ impl Outgoing {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.written += written as u64;
             self.advance(written);
             self.is_written = true;
         }

@@ -18,14 +18,19 @@ use crate::budget::{Charge, Connection};
 use crate::request::{BodyTracker, Framing, Run};
 use crate::spare_buffers;
 
-use super::Duplex;
 use super::outgoing::Outgoing;
 use super::presence::Presence;
+use super::{Duplex, LONG_BODY_READ};
 
 /// How much is read at once, except from a body that arrives fast.
 const READ_BYTES: usize = 8 * 1024;
-/// How much is read at once of a body that fills its buffer again and again.
-const BULK_BYTES: usize = 64 * 1024;
+
+/// How much of a response the kernel buffers beyond what the network takes. It keeps a download that is not read from
+/// holding megabytes of kernel memory.
+pub const UNSENT_BYTES: u32 = 256 * 1024;
+/// The same for a trusted client that has taken [`LONG_RESPONSE`] bytes of it. Half of it costs a tenth more processor time.
+const LONG_RESPONSE_UNSENT_BYTES: u32 = 512 * 1024;
+const LONG_RESPONSE: u64 = 1 << 20;
 
 /// How often the kernel is asked about a client whose body is not read.
 const PRESENCE_INTERVAL: Duration = Duration::from_millis(500);
@@ -56,6 +61,7 @@ impl SharedTransport {
             presence_checked: None,
             has_arrived: false,
             outgoing: Outgoing::default(),
+            is_long_response: false,
         })))
     }
 
@@ -68,6 +74,8 @@ impl SharedTransport {
         transport.presence_checked = None;
         transport.has_arrived = false;
         transport.number += 1;
+        transport.outgoing.begin();
+        transport.bound_unsent();
         Http1Body { number: transport.number, transport: self.clone() }
     }
 
@@ -141,6 +149,8 @@ pub struct Transport {
     /// Whether the client ended its sending side, and all of the body has arrived.
     has_arrived: bool,
     outgoing: Outgoing,
+    /// Whether the kernel buffers as much as of a long response.
+    is_long_response: bool,
 }
 
 impl Transport {
@@ -160,22 +170,29 @@ impl Transport {
     /// # Errors
     /// Those of the stream.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (was_empty, wanted) = (self.buffer.is_empty(), self.read_bytes);
-        let is_short = self.buffer.capacity() - self.buffer.len() < wanted / 2;
-        if is_short && was_empty {
-            if !self.buffer.try_reclaim(wanted) {
-                self.buffer = spare_buffers::take(wanted);
-            }
-        } else if is_short {
+        let was_empty = self.buffer.is_empty();
+        if was_empty && self.body.is_done() {
+            // The next message.
+            self.read_bytes = READ_BYTES;
+        }
+        let wanted = self.read_bytes;
+        let room = self.buffer.capacity() - self.buffer.len();
+        // What was read before is usually passed on by now, so its memory is used again.
+        if was_empty && room < wanted && !self.buffer.try_reclaim(wanted) && room < wanted / 2 {
+            self.buffer = spare_buffers::take(wanted);
+        } else if !was_empty && room < wanted / 2 {
             self.buffer.reserve(wanted);
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx);
         match read {
             // More is probably waiting.
-            Poll::Ready(Ok(count)) if count == room => self.read_bytes = BULK_BYTES,
-            Poll::Ready(Ok(_)) => self.read_bytes = READ_BYTES,
-            Poll::Ready(Err(_)) | Poll::Pending => {}
+            Poll::Ready(Ok(count)) if count == room => self.read_bytes = LONG_BODY_READ,
+            // Even a client that sends as fast as it can does not fill the buffer every time.
+            Poll::Ready(Ok(count)) if count < wanted / 4 => {
+                self.read_bytes = (wanted / 2).max(READ_BYTES);
+            }
+            Poll::Ready(_) | Poll::Pending => {}
         }
         if self.buffer.is_empty() {
             spare_buffers::keep(std::mem::take(&mut self.buffer));
@@ -335,7 +352,21 @@ impl Transport {
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let written = self.outgoing.poll_write(&mut self.stream, cx);
         self.charge();
+        self.bound_unsent();
         written
+    }
+
+    /// Lets the kernel buffer more of a long response that a trusted client reads.
+    fn bound_unsent(&mut self) {
+        let is_long = self.outgoing.written() >= LONG_RESPONSE && self.charge.account().is_trusted();
+        if is_long == self.is_long_response {
+            return;
+        }
+        self.is_long_response = is_long;
+        let bytes = if is_long { LONG_RESPONSE_UNSENT_BYTES } else { UNSENT_BYTES };
+        if let Err(error) = self.stream.bound_unsent(bytes) {
+            tracing::debug!(%error, "cannot bound what the kernel buffers");
+        }
     }
 
     /// The stream, to shut it down.

@@ -1,4 +1,4 @@
-//! Clients that end their sending side while nothing is read from them.
+//! Clients that end their sending side while nothing is read from them, and long bodies.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -93,4 +93,128 @@ async fn a_reset_after_the_whole_body_is_noticed() {
     }
     advance(PRESENCE_INTERVAL).await;
     assert!(transport.lock().poll_disconnect(&mut cx).is_ready());
+}
+
+/// A transport with the body of a request, and its client.
+fn body_of(
+    framing: Framing,
+    account: &Arc<Connection>,
+) -> (tokio::io::DuplexStream, SharedTransport, Http1Body) {
+    let (client, ours) = tokio::io::duplex(1 << 20);
+    let transport = SharedTransport::new(Box::new(ours), BytesMut::new(), account);
+    let body = transport.begin_body(framing, false);
+    (client, transport, body)
+}
+
+fn next_piece(body: &mut Http1Body) -> usize {
+    match body.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(data)) => data.unwrap().len(),
+        Poll::Ready(None) | Poll::Pending => 0,
+    }
+}
+
+#[tokio::test]
+async fn long_bodies_are_read_in_long_pieces_until_little_arrives() {
+    let account = unlimited_account(None);
+    let (mut client, transport, mut body) = body_of(Framing::Length(1 << 20), &account);
+    let long = LONG_BODY_READ;
+    let mut left = 1 << 20;
+    for (arriving, pieces) in [
+        (long + READ_BYTES, &[READ_BYTES, long][..]),
+        // The client has to wait for room in its own buffer, and goes on.
+        (long - 1, &[long - 1]),
+        (long / 4, &[long / 4]),
+        (2 * long, &[long, long]),
+        // A client that sends little at a time.
+        (1, &[1]),
+        (1, &[1]),
+        (1, &[1]),
+        (1, &[1]),
+    ] {
+        client.write_all(&vec![b'x'; arriving]).await.unwrap();
+        for expected in pieces {
+            assert_eq!(next_piece(&mut body), *expected, "of {arriving}");
+        }
+        assert_eq!(next_piece(&mut body), 0, "of {arriving}");
+        assert_eq!(transport.lock().buffer.capacity(), 0, "what waits has no buffer");
+        left -= arriving;
+    }
+    assert_eq!(transport.lock().read_bytes, READ_BYTES);
+    // The next head is read into a small buffer, too.
+    client.write_all(&vec![b'x'; left]).await.unwrap();
+    while !body.is_done() {
+        assert!(next_piece(&mut body) > 0);
+    }
+    client.write_all(&[b'x'; 1000]).await.unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(transport.lock().poll_disconnect(&mut cx).is_pending());
+    assert_eq!(transport.lock().unread().len(), 1000);
+    assert_eq!(transport.lock().read_bytes, READ_BYTES);
+}
+
+#[tokio::test]
+async fn long_bodies_pass_unchanged_however_they_are_split() {
+    let sent: Vec<u8> = (0..2 << 20).map(|at: u32| (at % 251) as u8).collect();
+    let account = unlimited_account(None);
+    for piece in
+        [4_093, READ_BYTES, LONG_BODY_READ - 1, LONG_BODY_READ, LONG_BODY_READ + 1, 64 * 1024, 200_003]
+    {
+        for framing in [Framing::Length(2 << 20), Framing::Chunked] {
+            let (mut client, _transport, mut body) = body_of(framing, &account);
+            let (sent, is_chunked) = (&sent, framing == Framing::Chunked);
+            let sending = async move {
+                for data in sent.chunks(piece) {
+                    let line = if is_chunked { format!("{:x}\r\n", data.len()) } else { String::new() };
+                    client.write_all(line.as_bytes()).await.unwrap();
+                    client.write_all(data).await.unwrap();
+                    client.write_all(if is_chunked { b"\r\n" } else { b"" }).await.unwrap();
+                }
+                client.write_all(if is_chunked { b"0\r\n\r\n" } else { b"" }).await.unwrap();
+            };
+            let reading = async {
+                let mut received = Vec::new();
+                while let Some(data) = std::future::poll_fn(|cx| body.poll(cx)).await {
+                    // Written and dropped before more is read.
+                    received.extend_from_slice(&data.unwrap());
+                }
+                received
+            };
+            let ((), received) = tokio::join!(sending, reading);
+            assert!(received == *sent, "pieces of {piece}, {framing:?}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_kernel_buffers_more_only_of_a_trusted_clients_long_response() {
+    for is_verified in [false, true] {
+        let (mut client, ours) = pair().await;
+        let socket = socket2::SockRef::from(&ours).try_clone().unwrap();
+        ours.bound_unsent(UNSENT_BYTES).unwrap();
+        let account = unlimited_account(Some([192, 0, 2, 1].into()));
+        if is_verified {
+            account.verified();
+        }
+        let transport = SharedTransport::new(Box::new(ours), BytesMut::new(), &account);
+        let bound = || socket.tcp_notsent_lowat().unwrap();
+        let long = if is_verified { LONG_RESPONSE_UNSENT_BYTES } else { UNSENT_BYTES };
+        let (mut half, mut taken) = (vec![0; 1 << 19], vec![0; 1 << 19]);
+        for (sent, expected) in [(1, UNSENT_BYTES), (2, long), (3, long)] {
+            if sent == 1 {
+                let _body = transport.begin_body(Framing::None, false);
+                assert_eq!(bound(), UNSENT_BYTES, "before a response");
+            }
+            transport.lock().outgoing().data(std::mem::take(&mut half).into(), b"");
+            let writing = std::future::poll_fn(|cx| transport.lock().poll_write(cx));
+            let (written, read) =
+                tokio::join!(writing, tokio::io::AsyncReadExt::read_exact(&mut client, &mut taken));
+            written.unwrap();
+            read.unwrap();
+            half = vec![0; 1 << 19];
+            assert_eq!(bound(), expected, "after {sent} halves, verified: {is_verified}");
+        }
+        let _body = transport.begin_body(Framing::None, false);
+        assert_eq!(bound(), UNSENT_BYTES, "before the next response");
+    }
 }

@@ -8,12 +8,15 @@ use bytes::{BufMut as _, BytesMut};
 use tokio::io::AsyncReadExt as _;
 
 use super::super::stream::Stream;
+use crate::client_body::LONG_BODY_READ;
 use crate::spare_buffers;
 
 /// How much is read at once at first. Most responses fit.
 pub(super) const FIRST_READ: usize = 8 * 1024;
-/// How much is read at once of a response that always fills the buffer.
+/// How much is read at once of a response that always fills the buffer. It becomes [`LONG_BODY_READ`] only once
+/// [`LONG_RESPONSE`] bytes were passed on, so that a response that is not read at all keeps less.
 pub(super) const MAX_READ: usize = 48 * 1024;
+const LONG_RESPONSE: usize = 1 << 20;
 /// The same, if the client has not shown a verified token: anyone can leave such a response unread.
 pub(super) const MAX_UNVERIFIED_READ: usize = 16 * 1024;
 
@@ -22,21 +25,22 @@ pub(super) struct ReadBuffer {
     pub(super) bytes: BytesMut,
     /// How much to read at once.
     size: usize,
-    /// How much it may become.
-    max: usize,
+    is_verified: bool,
+    /// How much of the response was read.
+    read: usize,
 }
 
 impl Default for ReadBuffer {
     fn default() -> Self {
-        Self { bytes: BytesMut::new(), size: FIRST_READ, max: MAX_UNVERIFIED_READ }
+        Self { bytes: BytesMut::new(), size: FIRST_READ, is_verified: false, read: 0 }
     }
 }
 
 impl ReadBuffer {
     /// Sets whether the client that gets the response has shown a verified token.
     pub(super) fn serve(&mut self, is_verified: bool) {
-        self.max = if is_verified { MAX_READ } else { MAX_UNVERIFIED_READ };
-        self.size = self.size.min(self.max);
+        (self.is_verified, self.read) = (is_verified, 0);
+        self.size = self.size.min(self.max());
     }
 
     /// Reads once. Returns the number of bytes; none if the stream has ended.
@@ -52,8 +56,9 @@ impl ReadBuffer {
         let room = self.room();
         // It has no state of its own, so it can be made anew for each poll.
         let count = ready!(pin!(stream.read_buf(&mut (&mut self.bytes).limit(room))).poll(cx))?;
+        self.read = self.read.saturating_add(count);
         if count == room {
-            self.size = (self.size * 2).min(self.max);
+            self.size = (self.size * 2).min(self.max());
         } else if count < self.size / 4 {
             self.size = (self.size / 2).max(FIRST_READ);
         }
@@ -69,6 +74,17 @@ impl ReadBuffer {
 
     /// How much can be read into it at once.
     fn room(&self) -> usize {
-        (self.bytes.capacity() - self.bytes.len()).min(self.max)
+        (self.bytes.capacity() - self.bytes.len()).min(self.max())
+    }
+
+    /// How much may be read at once.
+    fn max(&self) -> usize {
+        if !self.is_verified {
+            MAX_UNVERIFIED_READ
+        } else if self.read < LONG_RESPONSE {
+            MAX_READ
+        } else {
+            LONG_BODY_READ
+        }
     }
 }

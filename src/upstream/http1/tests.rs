@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::read_buffer::{FIRST_READ, MAX_READ, MAX_UNVERIFIED_READ};
 use super::*;
+use crate::client_body::LONG_BODY_READ;
 use crate::http1::RequestFraming;
 use crate::test_support::fields;
 use crate::upstream::{ReadAhead, RequestProgress, Rest};
@@ -265,22 +266,68 @@ async fn the_read_buffer_is_bounded_however_fast_the_backend_sends() {
         (false, FIRST_READ + 1..=MAX_UNVERIFIED_READ),
     ] {
         connection.serve(is_verified);
-        let largest = largest_piece(&mut connection, &mut backend).await;
+        let largest = largest_piece(&mut connection, &mut backend, 1 << 20).await;
         assert!(bounds.contains(&largest), "{largest}, verified: {is_verified}");
         assert!(connection.is_reusable());
     }
 }
 
-/// The largest piece of a response that the backend sends as fast as it is read.
-async fn largest_piece(connection: &mut Http1Connection, backend: &mut UnixStream) -> usize {
+#[tokio::test]
+async fn only_a_verified_clients_long_response_is_read_in_longer_pieces() {
+    let (mut connection, mut backend) = connection();
+    for (is_verified, bounds) in
+        [(true, MAX_READ + 1..=LONG_BODY_READ), (false, FIRST_READ + 1..=MAX_UNVERIFIED_READ)]
+    {
+        connection.serve(is_verified);
+        let largest = largest_piece(&mut connection, &mut backend, LARGE).await;
+        assert!(bounds.contains(&largest), "{largest}, verified: {is_verified}");
+    }
+    // The next response begins anew.
+    connection.serve(true);
+    assert!(largest_piece(&mut connection, &mut backend, 1 << 20).await <= MAX_READ);
+}
+
+#[tokio::test]
+async fn long_bodies_pass_unchanged_however_they_are_split() {
+    let sent: Vec<u8> = (0..3 << 20).map(|at: u32| (at % 251) as u8).collect();
+    for piece in [4_093, FIRST_READ, MAX_READ - 1, MAX_READ + 1, LONG_BODY_READ, 64 * 1024, 200_003] {
+        for is_chunked in [false, true] {
+            let (mut connection, mut backend) = connection();
+            connection.serve(true);
+            get(&mut connection);
+            let sending = async {
+                let framing =
+                    if is_chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 3145728" };
+                let mut message = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").into_bytes();
+                for data in sent.chunks(piece) {
+                    let line = if is_chunked { format!("{:x}\r\n", data.len()) } else { String::new() };
+                    message.extend([line.as_bytes(), data, if is_chunked { b"\r\n" } else { b"" }].concat());
+                    backend.write_all(&message).await?;
+                    message.clear();
+                }
+                backend.write_all(if is_chunked { b"0\r\n\r\n" } else { b"" }).await
+            };
+            let reading = async {
+                head(&mut connection).await.expect("a head");
+                rest(&mut connection).await.expect("a whole body").0
+            };
+            let (result, received) = tokio::join!(sending, reading);
+            result.expect("the whole response");
+            assert!(received == sent, "pieces of {piece}, chunked: {is_chunked}");
+        }
+    }
+}
+
+/// The largest piece of a response of this length that the backend sends as fast as it is read.
+async fn largest_piece(connection: &mut Http1Connection, backend: &mut UnixStream, length: usize) -> usize {
     get(connection);
     let sending = async {
-        backend.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n").as_bytes()).await?;
-        backend.write_all(&vec![b'x'; LARGE]).await
+        backend.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes()).await?;
+        backend.write_all(&vec![b'x'; length]).await
     };
     let reading = async {
         head(connection).await.expect("a head");
-        let (mut left, mut largest) = (LARGE, 0);
+        let (mut left, mut largest) = (length, 0);
         while left > 0 {
             let frame = poll_fn(|cx| connection.poll_frame(cx)).await.expect("more").expect("a frame");
             let piece = frame.into_data().expect("data");
