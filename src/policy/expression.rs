@@ -1,8 +1,8 @@
 //! `when`: a CEL expression (cel-spec `langdef.md`) about one request and its token.
 //!
 //! An expression is compiled once, when the configuration is loaded. Its text comes from the operator, but the
-//! claims that it reads do not. So every loop iteration and every claim that is read costs a step of a
-//! [`Budget`]. Any error is a [`Fault`], and a fault denies the request.
+//! claims that it reads do not. So every loop iteration, every claim that is read and what a loop does with lists costs
+//! steps of a [`Budget`]. Any error is a [`Fault`], and a fault denies the request.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,7 +108,7 @@ impl Expression {
             None => INVALID.to_owned(),
         })?;
         let checked = check::check(&expression)?;
-        budget::count_iterations(&mut expression);
+        budget::count(&mut expression);
         let mut context = Context::with_env(ENVIRONMENT.clone());
         functions::add(&mut context, checked.patterns)?;
         Ok(Self(Arc::new(Compiled {

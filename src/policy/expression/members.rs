@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use cel::common::traits::{Container, Indexer};
 use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt, MAP_TYPE, Type,
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt, LIST_TYPE, MAP_TYPE,
+    Type,
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
@@ -31,6 +32,7 @@ pub(super) struct Variables<'s> {
     request: Members<'s>,
     token: Members<'s>,
     graphql: Members<'s>,
+    scale: Scale<'s>,
     budget: &'s Budget,
 }
 
@@ -42,6 +44,7 @@ impl<'s> Variables<'s> {
             request: of(Variable::Request),
             token: of(Variable::Token),
             graphql: of(Variable::Graphql),
+            scale: Scale(budget),
             budget,
         }
     }
@@ -58,9 +61,42 @@ impl VariableResolver for Variables<'_> {
                 self.budget.spend_on_iteration();
                 return (!self.budget.is_spent()).then(|| CowVal::Borrowed(&*TRUE));
             }
+            budget::SCALE => return Some(CowVal::Borrowed(&self.scale)),
             _ => return None,
         };
         Some(CowVal::Borrowed(variable))
+    }
+}
+
+/// Contains every value until the budget is spent. Searching for one spends the steps of using it.
+#[derive(Clone, Copy, Debug)]
+struct Scale<'s>(&'s Budget);
+
+impl Val for Scale<'_> {
+    fn get_type(&self) -> &Type {
+        &LIST_TYPE
+    }
+
+    fn cel_type() -> &'static Type {
+        &LIST_TYPE
+    }
+
+    fn as_container(&self) -> Option<&dyn Container> {
+        Some(self)
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>
+    where
+        Self: 'v,
+    {
+        Box::new(*self)
+    }
+}
+
+impl Container for Scale<'_> {
+    fn contains(&self, value: &dyn Val) -> Result<bool, ExecutionError> {
+        self.0.spend_on_use(value);
+        Ok(!self.0.is_spent())
     }
 }
 

@@ -214,6 +214,55 @@ fn long_loops_exhaust_the_budget() {
     }
 }
 
+/// Lists that are read once and used in every iteration of a loop, which only their own loop variable leads to.
+#[test]
+fn lists_that_loops_use_exhaust_the_budget() {
+    let (some, others) = (vec![1; 700], vec![2; 700]);
+    let claims =
+        json!({"a": some, "b": others, "o": [{"a": some, "b": others, "c": [[others]], "d": [[others]]}]});
+    let uses = [
+        "r in o.b",
+        "r in o[\"b\"]",
+        "r in dyn(o.b)",
+        "r in (true ? o.b : [])",
+        "o.c == o.d && false",
+        "o.c != o.d",
+        "(o.b + o.b).size() == 0",
+        "[o.b].size() == 0",
+        "{1: o.b}.size() == 0",
+        "o.c[0][0].size() == 1 || r in o.c[0][0]",
+    ];
+    for text in uses
+        .map(|used| format!("claims.o.exists(o, o.a.exists(r, {used}))"))
+        .iter()
+        .map(String::as_str)
+        .chain([
+            "[claims.b].exists(b, claims.a.exists(x, x in b))",
+            "claims.o.map(o, o.a.map(r, o.b)).size() == 0",
+            "claims.o.filter(o, o.a.filter(r, r in o.b).size() > 0).size() > 0",
+        ])
+    {
+        assert_eq!(evaluate(text, claims.clone()), Err(Fault::Exhausted), "{text}");
+    }
+    let members: Vec<_> = (0..150).map(|n| json!({"id": n, "roles": ["a", "b", "c", "d"]})).collect();
+    let claims =
+        json!({"groups": vec!["engineering"; 300], "teams": members, "few": {"a": [1, 2], "b": [2]}});
+    for (text, expected) in [
+        ("claims.groups.exists(g, g == \"x\" || g.startsWith(\"y\") || g in [\"z\"])", false),
+        ("claims.teams.exists(team, \"x\" in team.roles)", false),
+        ("claims.teams.exists(team, team.id == 149 && team.roles[3] == \"d\")", true),
+        ("claims.teams.all(team, team.roles == [\"a\", \"b\", \"c\", \"d\"])", true),
+        ("claims.teams.filter(team, \"a\" in team.roles).size() == 150", true),
+        ("claims.teams.map(team, team.roles)[7] == [\"a\", \"b\", \"c\", \"d\"]", true),
+        ("[claims.few].all(few, few.a.exists(x, x in few.b))", true),
+        ("claims.teams.all(team, has(team.roles) && !has(team.owner))", true),
+        ("claims.groups.map(g, g.size()).all(n, n == 11)", true),
+    ] {
+        assert_eq!(evaluate(text, claims.clone()), Ok(expected), "{text}");
+    }
+    assert_eq!(evaluate("claims.teams.all(team, team.owner == 1)", claims), Err(Fault::Missing));
+}
+
 /// The longest text, read in every iteration of a loop.
 #[test]
 fn long_texts_in_loops_exhaust_the_budget() {
