@@ -193,4 +193,54 @@ mod tests {
         });
         assert_eq!(turns.tasks(), 0);
     }
+
+    /// Otherwise a busy client delays what arrives for others by as many of its turns as the runtime runs tasks in a row.
+    #[test]
+    fn what_arrives_is_noticed_between_two_rounds() {
+        use tokio::io::AsyncReadExt as _;
+
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .event_interval(1_000_000)
+            .build()
+            .expect("a runtime");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client =
+            std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a client");
+        let (stream, _) = listener.accept().expect("a connection");
+        stream.set_nonblocking(true).expect("a stream");
+        let (turns, had) = (Arc::new(Turns::default()), Arc::new(Mutex::new(0)));
+        let seen = runtime.block_on(async {
+            let rounds = turns.clone();
+            tokio::spawn(async move { rounds.give().await });
+            let mut stream = tokio::net::TcpStream::from_std(stream).expect("a stream");
+            let count = had.clone();
+            let reader = tokio::spawn(async move {
+                stream.read_u8().await.expect("a byte");
+                *lock(&count)
+            });
+            yield_once().await;
+            let budget = unlimited();
+            let connection = budget.connect(Some([192, 0, 2, 1].into())).expect("room");
+            connection.account().set_turns(&turns);
+            let busy = |first: usize| {
+                let (count, mut client) = (had.clone(), client.try_clone().expect("a handle"));
+                tokio::spawn(take_turns(connection.account().clone(), async move {
+                    for turn in first..1000 {
+                        if turn == 10 {
+                            std::io::Write::write_all(&mut client, b"x").expect("room");
+                        }
+                        *lock(&count) = turn;
+                        yield_once().await;
+                    }
+                }))
+            };
+            let tasks = [busy(0), busy(11)];
+            for task in tasks {
+                task.await.expect("it ends");
+            }
+            reader.await.expect("it ends")
+        });
+        assert!((10..=25).contains(&seen), "noticed after {seen} turns");
+    }
 }

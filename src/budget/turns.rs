@@ -58,19 +58,24 @@ impl Waiting {
 }
 
 impl Turns {
-    /// Gives out turns, one round each time that it is polled. Every worker runs it until the worker ends.
+    /// Gives out turns, one round after the other. Every worker runs it until the worker ends.
     pub async fn give(&self) {
-        poll_fn(|cx| {
-            let mut state = lock(&self.state);
-            if state.round() {
-                // The next round comes after all tasks that are ready now.
-                cx.waker().wake_by_ref();
-            } else if !state.rounds.as_ref().is_some_and(|rounds| rounds.will_wake(cx.waker())) {
-                state.rounds = Some(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
+        loop {
+            poll_fn(|cx| {
+                let mut state = lock(&self.state);
+                if state.round() {
+                    return Poll::Ready(());
+                }
+                if !state.rounds.as_ref().is_some_and(|rounds| rounds.will_wake(cx.waker())) {
+                    state.rounds = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            })
+            .await;
+            // The next round comes after all tasks that are ready now, and those for which something has arrived: unlike
+            // a task that wakes itself, one that yields lets the runtime ask for that first.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Queues a task for its turn. When it has its turn, the task is woken and the returned flag is true. `None` if it

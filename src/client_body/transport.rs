@@ -32,6 +32,9 @@ pub const UNSENT_BYTES: u32 = 256 * 1024;
 const LONG_RESPONSE_UNSENT_BYTES: u32 = 512 * 1024;
 const LONG_RESPONSE: u64 = 1 << 20;
 
+/// A body is read no further than this before other tasks have a turn. Its chunks may have a byte each.
+const BURST: usize = 64 * 1024;
+
 /// How often the kernel is asked about a client whose body is not read.
 const PRESENCE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -58,6 +61,7 @@ impl SharedTransport {
             fault: None,
             expects_continue: false,
             read_bytes: READ_BYTES,
+            burst: 0,
             presence_checked: None,
             has_arrived: false,
             outgoing: Outgoing::default(),
@@ -144,6 +148,8 @@ pub struct Transport {
     /// The client waits for 100 (Continue) before it sends the body.
     expects_continue: bool,
     read_bytes: usize,
+    /// How much of a body was read since its reader last had to wait.
+    burst: usize,
     /// When the kernel was last asked whether the client is still there, or when that was first needed.
     presence_checked: Option<Instant>,
     /// Whether the client ended its sending side, and all of the body has arrived.
@@ -250,10 +256,20 @@ impl Transport {
                 self.fault = Some(error.kind());
                 continue;
             }
-            match ready!(self.poll_fill(cx)) {
-                Ok(0) => self.fault = Some(io::ErrorKind::UnexpectedEof),
-                Ok(_) => {}
-                Err(error) => self.fault = Some(error.kind()),
+            if self.burst >= BURST {
+                self.burst = 0;
+                // Wakes this task after all that are ready, and those for which something has arrived.
+                let _yielded = pin!(tokio::task::yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => self.fault = Some(io::ErrorKind::UnexpectedEof),
+                Poll::Ready(Ok(count)) => self.burst += count,
+                Poll::Ready(Err(error)) => self.fault = Some(error.kind()),
+                Poll::Pending => {
+                    self.burst = 0;
+                    return Poll::Pending;
+                }
             }
         }
     }

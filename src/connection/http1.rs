@@ -27,6 +27,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -60,8 +61,9 @@ pub(super) async fn serve(
     let interim = Arc::<InterimResponses>::default();
     let io = ClientIo::new(Box::new(stream), read, &peer.account, settings.read, settings.times);
     let peer = Arc::new(Peer { interim: Some(interim.clone()), ..peer });
-    let serving = pin!(async {
-        let mut connection = Http1 { io, peer: peer.clone(), settings, context, interim };
+    let has_run = AtomicBool::new(false);
+    let mut serving = pin!(async {
+        let mut connection = Http1 { io, peer: peer.clone(), settings, context, interim, has_run: &has_run };
         match connection.run().await {
             // Boxed, so that a connection without one does not hold its state.
             Ok(Some(tunnel)) => Box::pin(connection.tunnel(tunnel)).await,
@@ -69,6 +71,10 @@ pub(super) async fn serve(
             Err(error) => tracing::debug!(%error, "a client connection ended"),
         }
     });
+    let serving = pin!(poll_fn(|cx| {
+        has_run.store(false, Ordering::Relaxed);
+        serving.as_mut().poll(cx)
+    }));
     take_named_turns(&peer.account, &peer.named, serving).await;
 }
 
@@ -80,6 +86,8 @@ struct Http1<'a> {
     context: &'a WorkerContext,
     /// Interim responses of the backend that wait to be written.
     interim: Arc<InterimResponses>,
+    /// Whether a response ended since the task was last polled.
+    has_run: &'a AtomicBool,
 }
 
 /// What follows a response.
@@ -119,8 +127,15 @@ impl Http1<'_> {
                 Next::End => return self.io.close(false).await.map(|()| None),
             };
             match after {
-                // The next head may be another client's.
-                After::NextRequest => self.peer.named.clear(),
+                After::NextRequest => {
+                    // The next head may be another client's.
+                    self.peer.named.clear();
+                    // It may be here already, and refusing one needs no wait. A client that sends many at once must let
+                    // other connections run in between.
+                    if self.has_run.swap(true, Ordering::Relaxed) {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 After::Tunnel(tunnel) => return Ok(Some(tunnel)),
                 // A client that was not asked before may have sent its next request already.
                 After::Close => return self.io.close(context.is_shutting_down()).await.map(|()| None),

@@ -218,3 +218,30 @@ async fn the_kernel_buffers_more_only_of_a_trusted_clients_long_response() {
         assert_eq!(bound(), UNSENT_BYTES, "before the next response");
     }
 }
+
+/// However small its chunks are, and however fast they arrive.
+#[tokio::test]
+async fn a_fast_body_lets_other_tasks_run() {
+    let chunks = 400_000;
+    let (mut client, ours) = tokio::io::duplex(1 << 24);
+    client.write_all(&b"1\r\nx\r\n".repeat(chunks)).await.unwrap();
+    client.write_all(b"0\r\n\r\n").await.unwrap();
+    let transport = SharedTransport::new(Box::new(ours), BytesMut::new(), &unlimited_account(None));
+    let mut body = transport.begin_body(Framing::Chunked, false);
+    let (mut read, mut since, mut waits) = (0, 0, 0);
+    while let Some(data) = std::future::poll_fn(|cx| {
+        let polled = body.poll(cx);
+        if polled.is_pending() {
+            (since, waits) = (0, waits + 1);
+        }
+        polled
+    })
+    .await
+    {
+        let length = data.unwrap().len();
+        (read, since) = (read + length, since + length);
+        assert!(since <= (BURST + BULK_BYTES) / 6 + 1, "{since} chunks in a row");
+    }
+    assert_eq!(read, chunks);
+    assert!(waits >= 6 * chunks / (BURST + BULK_BYTES), "{waits}");
+}
