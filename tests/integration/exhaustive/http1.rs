@@ -20,16 +20,19 @@ fn message(case: &Case, fields: &str) -> Vec<u8> {
     let pick = |part: Part, otherwise: &'static [u8]| {
         if case.part == part { case.text.clone() } else { otherwise.to_vec() }
     };
-    let method = if case.part.is_in_body() { b"POST".to_vec() } else { pick(Part::Method, b"GET") };
-    let version = pick(Part::Version, b"HTTP/1.1");
-    let line = [&method[..], b" ", &case.target(), b" ", &version, b"\r\n"].concat();
-    let head = format!("Host: a\r\n{fields}{MARK}: {}\r\n", case.mark());
-    let mut message = [&line[..], head.as_bytes()].concat();
-    if !case.part.is_in_body() {
-        message.extend([&case.field()[..], b"\r\n\r\n"].concat());
+    let host = [b"Host: ", &case.host()[..], b"\r\n"].concat();
+    let mut message = [&case.line()[..], &host, fields.as_bytes()].concat();
+    message.extend(format!("{MARK}: {}\r\n", case.mark()).as_bytes());
+    if case.part == Part::Length {
+        message.extend([b"Content-Length: ", &case.text[..], b"\r\n\r\n", &body(case)].concat());
         return message;
     }
-    message.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+    if !case.part.has_body() {
+        let line_end = pick(Part::LineEnd, b"\r\n");
+        message.extend([&case.field()[..], &line_end, b"X-After: value\r\n\r\n"].concat());
+        return message;
+    }
+    message.extend([b"Transfer-Encoding: ", &pick(Part::Coding, b"chunked")[..], b"\r\n\r\n"].concat());
     let extension = match case.part {
         Part::ExtensionName => [b";", &case.text[..], b"=c"].concat(),
         Part::ExtensionValue => [b";a=", &case.text[..]].concat(),
@@ -45,13 +48,17 @@ fn message(case: &Case, fields: &str) -> Vec<u8> {
     message
 }
 
-/// The body, as long as the chunk size if that is a number.
+/// The body, as long as the chunk size or the length if that is a number.
 fn body(case: &Case) -> Vec<u8> {
-    let size = str::from_utf8(&case.text).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+    let text = str::from_utf8(&case.text).unwrap_or_default();
+    let size = match case.part {
+        Part::Length => text.trim_matches([' ', '\t']).parse().ok(),
+        _ => usize::from_str_radix(text, 16).ok(),
+    };
     match (case.part, case.is_good(), size) {
-        (Part::ChunkSize, true, Some(size)) => vec![b'x'; size],
-        (Part::Version, ..) => Vec::new(),
-        _ if case.part.is_in_body() => b"hi".to_vec(),
+        (Part::ChunkSize | Part::Length, true, Some(size)) => vec![b'x'; size],
+        (Part::Length, ..) => Vec::new(),
+        _ if case.part.has_body() => b"hi".to_vec(),
         _ => Vec::new(),
     }
 }
@@ -90,7 +97,7 @@ fn read(message: &[u8], piece: usize) -> Result<RequestFacts, u16> {
         followed += tracker.follow(bytes).map_err(|_| 400_u16)?;
     }
     assert!(tracker.is_done() && followed == message.len(), "{:?}: the body ends elsewhere", head.framing);
-    assert_eq!(head.framing == Framing::Chunked, method == Method::POST);
+    assert_eq!(head.framing != Framing::None, method == Method::POST);
     Ok(facts)
 }
 
@@ -103,7 +110,8 @@ fn core_accepts_exactly_what_the_rules_allow() {
             let found = read(&message, piece);
             let status = found.as_ref().map_or_else(|status| *status, |_| 200);
             let same = found.map_or(true, |facts| {
-                written(facts.path.path_and_query()).as_bytes() == case.target() && &*facts.host == "a"
+                written(facts.path.path_and_query()).as_bytes() == case.target()
+                    && *facts.host == *case.requested_host()
             });
             if status != case.status() || !same {
                 wrong.push(format!("{}: {status}, not {}", case.mark(), case.status()));
@@ -149,7 +157,7 @@ fn only_allowed_messages_arrive_and_they_arrive_unchanged() {
         let all = arrived.remove(&*case.mark()).unwrap_or_default();
         let whole: Vec<_> = all.iter().filter(|request| request.complete).collect();
         // The head of a request with a broken body may have been forwarded already.
-        if !case.is_good() && (!whole.is_empty() || (!case.part.is_in_body() && !all.is_empty())) {
+        if !case.is_good() && (!whole.is_empty() || (!case.part.has_body() && !all.is_empty())) {
             wrong.push(format!("{}: reached the backend: {all:?}", case.mark()));
         }
         match &whole[..] {
@@ -169,9 +177,13 @@ fn changed(case: &Case, request: &Received) -> Option<String> {
     let line = text(&case.field());
     let (name, value) = line.split_once(':').expect("a field");
     let value = value.trim_matches([' ', '\t']);
-    let values = if case.part.is_in_body() { Vec::new() } else { vec![value] };
-    let found = (request.head.target(), request.head.values(name), &request.body, &request.head.problems);
-    let target = text(&case.target());
-    let expected = (&*target, values, &body(case), &Vec::new());
+    let values = if case.part.has_body() { Vec::new() } else { vec![value] };
+    let host = request.head.values("host");
+    let found =
+        (request.head.target(), host, request.head.values(name), &request.body, &request.head.problems);
+    let (target, host) = (text(&case.target()), text(&case.host()));
+    // The dot of an absolute name is not forwarded.
+    let host = host.trim_matches([' ', '\t']).trim_end_matches('.');
+    let expected = (&*target, vec![host], values, &body(case), &Vec::new());
     (found != expected).then(|| format!("{}: {found:?}, not {expected:?}", case.mark()))
 }

@@ -22,6 +22,15 @@ pub enum Part {
     Version,
     FieldName,
     FieldValue,
+    Host,
+    /// The value of `Content-Length`.
+    Length,
+    /// The value of `Transfer-Encoding`.
+    Coding,
+    /// What separates the method, the target, the version and the line end.
+    Separator,
+    /// The end of a field line.
+    LineEnd,
     /// This and the following exist only in the chunked coding.
     ChunkSize,
     ExtensionName,
@@ -33,13 +42,18 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Method,
         Self::Path,
         Self::Query,
         Self::Version,
         Self::FieldName,
         Self::FieldValue,
+        Self::Host,
+        Self::Length,
+        Self::Coding,
+        Self::Separator,
+        Self::LineEnd,
         Self::ChunkSize,
         Self::ExtensionName,
         Self::ExtensionValue,
@@ -50,13 +64,19 @@ impl Part {
 
     /// Whether it is in the body, after the head.
     pub fn is_in_body(self) -> bool {
-        !matches!(
+        use Part::{ChunkSize, ExtensionName, ExtensionQuoted, ExtensionValue, TrailerName, TrailerValue};
+        matches!(
             self,
-            Self::Method | Self::Path | Self::Query | Self::Version | Self::FieldName | Self::FieldValue
+            ChunkSize | ExtensionName | ExtensionValue | ExtensionQuoted | TrailerName | TrailerValue
         )
     }
 
-    /// The text before and after the byte. The method and the version have a fixed length, so the
+    /// Whether its message has a body.
+    pub fn has_body(self) -> bool {
+        self.is_in_body() || matches!(self, Self::Length | Self::Coding)
+    }
+
+    /// The text before and after the byte. The method, the version and a line end have a fixed length, so the
     /// byte replaces one of theirs; in other parts it is added.
     fn around(self, place: Place) -> (&'static str, &'static str) {
         let (first, middle, last) = match self {
@@ -66,6 +86,10 @@ impl Part {
             Self::FieldName | Self::TrailerName => (("", "x-ab"), ("x-a", "b"), ("x-ab", "")),
             // Never all zeros, because that would be the last chunk.
             Self::ChunkSize => (("", "02"), ("0", "2"), ("01", "")),
+            Self::Length => (("", "2"), ("1", "2"), ("1", "")),
+            Self::Coding => (("", "chunked"), ("chu", "nked"), ("chunked", "")),
+            Self::LineEnd => (("", "\n"), ("\r", "\n"), ("\r", "")),
+            Self::Separator => (("", ""), ("", ""), ("", "")),
             _ => (("", "ab"), ("a", "b"), ("ab", "")),
         };
         match place {
@@ -124,6 +148,22 @@ impl Case {
             // A colon ends a non-empty name.
             Part::FieldName | Part::TrailerName => is_token(byte) || (byte == b':' && place != Place::First),
             Part::FieldValue | Part::TrailerValue => is_text(byte),
+            // A port follows the colon, or nothing. Labels are not empty, except the last one.
+            Part::Host => match byte {
+                b':' => place == Place::Last,
+                b'.' => place != Place::First,
+                b' ' | b'\t' => place != Place::Middle,
+                _ => byte.is_ascii_alphanumeric() || b"-_~!$&'()*+;=".contains(&byte),
+            },
+            // A zero may not come first.
+            Part::Length => match byte {
+                b' ' | b'\t' => place != Place::Middle,
+                b'0' => place != Place::First,
+                _ => byte.is_ascii_digit(),
+            },
+            Part::Coding => matches!(byte, b' ' | b'\t') && place != Place::Middle,
+            Part::Separator => byte == b' ' && place != Place::Last,
+            Part::LineEnd => self.text == b"\r\n",
             Part::ChunkSize => byte.is_ascii_hexdigit(),
             // A semicolon ends an extension; between `a` and `b` it makes two.
             Part::ExtensionName | Part::ExtensionValue => {
@@ -150,6 +190,36 @@ impl Case {
             Part::Query => [b"/probe?", &self.text[..]].concat(),
             _ => b"/probe".to_vec(),
         }
+    }
+
+    /// The request line, with its end.
+    pub fn line(&self) -> Vec<u8> {
+        let pick = |part: Part, otherwise: &'static [u8]| {
+            if self.part == part { self.text.clone() } else { otherwise.to_vec() }
+        };
+        let method = if self.part.has_body() { b"POST".to_vec() } else { pick(Part::Method, b"GET") };
+        let between = |place: Place, otherwise: &'static [u8]| {
+            if self.part == Part::Separator && self.place == place {
+                vec![self.byte]
+            } else {
+                otherwise.to_vec()
+            }
+        };
+        let (target, version) = (self.target(), pick(Part::Version, b"HTTP/1.1"));
+        let [first, second, end] = [(Place::First, &b" "[..]), (Place::Middle, b" "), (Place::Last, b"")]
+            .map(|(place, otherwise)| between(place, otherwise));
+        [method, first, target, second, version, end, b"\r\n".to_vec()].concat()
+    }
+
+    /// The value of `Host`.
+    pub fn host(&self) -> Vec<u8> {
+        if self.part == Part::Host { self.text.clone() } else { b"a".to_vec() }
+    }
+
+    /// The host that is requested: the name of a good `Host`, in lower case.
+    pub fn requested_host(&self) -> String {
+        let text = String::from_utf8_lossy(&self.host()).to_ascii_lowercase();
+        text.trim_matches([' ', '\t', ':', '.']).to_owned()
     }
 
     /// A field line with this part in it.
