@@ -11,7 +11,8 @@ use metagate::outbound_head::{
     Authorization, IdentityNames, OutboundHead, from_http2, remove_connection_fields,
 };
 use metagate::request::{
-    BodyTracker, Credentials, ForwardAuthDialect, Framing, HeadLimits, HeadScanner, OriginalRequest,
+    BodyTracker, Credentials, FieldList, ForwardAuthDialect, Framing, HeadLimits, HeadScanner, HpackDecoder,
+    Http2Head, OriginalRequest, TokenRequest,
 };
 
 use super::world::{self, PEER};
@@ -30,6 +31,27 @@ pub const CASES: &[Case] = &[
                 let _ = black_box(scanner.scan(&head.as_bytes()[..end]));
             }
         })
+    }),
+    Case::new("http2: many fields", 60 << 10, |size| http2(b"\0\x01a\x01b".repeat(size / 5))),
+    Case::new("http2: a long Huffman code", 60 << 10, |size| {
+        // A value of so many `0`, each of five bits.
+        let (mut block, length) = (b"\0\x01a\xff".to_vec(), size - 127);
+        block.extend([length as u8 | 0x80, (length >> 7) as u8 | 0x80, (length >> 14) as u8]);
+        block.resize(block.len() + size, 0);
+        http2(block)
+    }),
+    Case::new("http2: references to a long field", 15, |size| {
+        let mut block = [b"\x40\x01a\x7f\xa1\x1e", &b"b".repeat(4000)[..]].concat();
+        block.resize(block.len() + size, 0xbe);
+        http2(block)
+    }),
+    Case::new("form: a token request", 16 << 10, |size| {
+        let form = format!("grant_type=urn%3Aietf&subject_token={}", "%61".repeat(size / 3));
+        Box::new(move || assert!(black_box(TokenRequest::read(form.as_bytes(), "a")).is_err()))
+    }),
+    Case::new("form: many parameters", 16 << 10, |size| {
+        let form: String = (0..size / 8).map(|n| format!("&a{n:05}=")).collect();
+        Box::new(move || assert!(black_box(TokenRequest::read(form.as_bytes(), "a")).is_err()))
     }),
     Case::new("body: chunks of one byte", 64 << 10, |size| {
         let body = format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(size / 6));
@@ -97,6 +119,15 @@ pub const CASES: &[Case] = &[
 fn scanned(fields: String) -> Run {
     let head = format!("GET / HTTP/1.1\r\n{fields}\r\n");
     Box::new(move || assert!(HeadScanner::new(LIMITS).scan(head.as_bytes()).is_ok_and(|head| head.is_some())))
+}
+
+/// Decodes a field block, and checks it as a head.
+fn http2(block: Vec<u8>) -> Run {
+    Box::new(move || {
+        let mut list = FieldList::new(1 << 20);
+        assert!(HpackDecoder::new(4096).decode(&block, &mut list).is_ok());
+        let _ = black_box(Http2Head::read(&list, LIMITS, true));
+    })
 }
 
 fn rules(backend: Backend) -> OutboundHead {

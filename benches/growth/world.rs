@@ -28,7 +28,12 @@ pub const SECRET: &[u8] = b"a secret of more than thirty-two bytes";
 /// A token with these further claims.
 pub fn token(claims: &str) -> String {
     let claims = format!(r#"{{"iss":"https://idp.example","sub":"ada","exp":1800000600{claims}}}"#);
-    let input = format!("{}.{}", base64(br#"{"alg":"HS256","typ":"JWT"}"#), base64(claims.as_bytes()));
+    signed(r#"{"alg":"HS256","typ":"JWT"}"#, &claims)
+}
+
+/// A token with this header and these claims.
+pub fn signed(header: &str, claims: &str) -> String {
+    let input = format!("{}.{}", base64(header.as_bytes()), base64(claims.as_bytes()));
     let made = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), input.as_bytes());
     format!("{input}.{}", base64(made.as_ref()))
 }
