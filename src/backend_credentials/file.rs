@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use http::HeaderValue;
 use secrecy::zeroize::Zeroizing;
 
 use crate::file_watch::{LastRead, Stamp};
+use crate::sync::ArcSwap;
 
 /// More than any token.
 const MAX_BYTES: usize = 16 * 1024;

@@ -7,7 +7,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -25,6 +24,7 @@ use crate::connection::handler::Handler;
 use crate::gateway::Peer;
 use crate::message::{Request, Response};
 use crate::respond::ObservedBody;
+use crate::sync::ArcSwap;
 use crate::upstream::{InterimResponses, stated_length};
 
 /// What the requests of one connection share.
