@@ -43,12 +43,14 @@ mod linger;
 mod preface;
 mod proxy_protocol;
 mod settings;
+mod slots;
 mod stream;
 
 pub(crate) use context::{ShutdownPhase, WorkerContext, WorkerState};
 use preface::sniff;
 pub(crate) use settings::ConnectionSettings;
 use settings::TrustedProxies;
+pub(crate) use slots::Slots;
 pub(crate) use stream::Stream;
 
 /// Serves a connection until it ends or is drained.

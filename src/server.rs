@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
@@ -30,13 +29,14 @@ use crate::admin::{LastReload, Outcome};
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::budget::Budget;
 use crate::config::{Config, Listen, Loaded};
-use crate::connection::ShutdownPhase;
+use crate::connection::{ShutdownPhase, Slots};
 use crate::gateway::Clock;
 use crate::history::{self, History};
 use crate::jwks::KeysError;
 use crate::metrics::{ExpositionFormat, Metrics};
 use crate::revocation_list::ListsError;
 use crate::signals::Signals;
+use crate::sync::ArcSwap;
 use crate::tls::{self, TlsError};
 use crate::tokens_in_use::TokensInUse;
 
@@ -263,9 +263,9 @@ pub async fn run(
     let exporter = shared.start_exporter(&loaded)?;
     let prepared = PreparedConfig::new(loaded.clone(), None, &shared, loaded.config.workers)?;
     let first = Arc::new(prepared.generation(&shared));
-    shared.slots = first.worker_states().iter().map(|state| Arc::new(ArcSwap::new(state.clone()))).collect();
+    shared.slots = Slots::new(first.worker_states());
     let budget = Budget::new(first.budget_limits(), metrics.clone());
-    let workers = Workers::start(&shared.slots, &shared.policy_number, &metrics, &budget)?;
+    let workers = Workers::start(&shared.slots, &metrics, &budget)?;
     first.enter(None, &shared);
     metrics.config_is_good(true);
     let process = Arc::new(Process::new(&shared, &workers, budget, first, options.log_dropped));

@@ -3,13 +3,13 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::settings::ConnectionSettings;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
+use crate::sync::ArcSwap;
 use crate::upstream::Upstream;
 
 /// The state with which a worker serves requests while one configuration is in force.
@@ -91,10 +91,35 @@ impl WorkerContext {
     }
 
     async fn becomes_outdated(&self, policy_number: u64) {
-        let mut current = self.policy_number.clone();
-        // The sender is gone once the process shuts down: nothing is reloaded any more.
-        if current.wait_for(|current| *current != policy_number).await.is_err() {
-            pending().await
-        }
+        replaced(self.policy_number.clone(), policy_number).await;
+    }
+}
+
+/// Resolves when a later connection policy than this one is in force. A connection that is accepted while a policy enters
+/// into force may already have its number when `in_force` does not.
+pub(super) async fn replaced(mut in_force: watch::Receiver<u64>, policy_number: u64) {
+    // The sender is gone once the process shuts down: nothing is reloaded any more.
+    if in_force.wait_for(|in_force| *in_force > policy_number).await.is_err() {
+        pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_accepted_before_its_policy_is_announced_is_not_outdated() {
+        let announced = watch::Sender::new(0);
+        let mut replaced = pin!(replaced(announced.subscribe(), 1));
+        let mut poll = || replaced.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(poll(), Poll::Pending);
+        announced.send_replace(1);
+        assert_eq!(poll(), Poll::Pending);
+        announced.send_replace(2);
+        assert_eq!(poll(), Poll::Ready(()));
     }
 }

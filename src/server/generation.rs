@@ -7,8 +7,6 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
-use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -20,7 +18,7 @@ use crate::backend_credentials::BackendCredentials;
 use crate::bot_list::BotList;
 use crate::budget;
 use crate::config::{self, Config, Listen, Loaded};
-use crate::connection::{ConnectionSettings, WorkerState};
+use crate::connection::{ConnectionSettings, Slots, WorkerState};
 use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
@@ -48,10 +46,7 @@ pub(super) struct SharedState {
     pub(super) clock: Clock,
     /// Takes the spans of requests, if they are sent anywhere.
     pub(super) spans: Option<SpanQueue>,
-    /// The number of the connection policy in force. Connections with an older number end.
-    pub(super) policy_number: Sender<u64>,
-    /// One slot per worker: the state with which it serves its next request.
-    pub(super) slots: Vec<Arc<ArcSwap<WorkerState>>>,
+    pub(super) slots: Slots<WorkerState>,
     /// The addresses of the open proxy sockets.
     pub(super) proxies: Vec<Listen>,
 }
@@ -68,8 +63,7 @@ impl SharedState {
             revocations: Arc::default(),
             clock,
             spans: None,
-            policy_number: Sender::new(0),
-            slots: Vec::new(),
+            slots: Slots::new(&[]),
             proxies,
         }
     }
@@ -92,7 +86,7 @@ impl SharedState {
     /// The token fields of each open socket under this configuration. Addresses change after a restart, so a socket that
     /// is no longer in `listen` keeps its fields.
     fn token_fields(&self, config: &Config) -> Vec<Option<TokenFields>> {
-        let before = self.slots.first().map(|slot| slot.load_full());
+        let before = self.slots.first();
         let fields = self.proxies.iter().enumerate().map(|(number, proxy)| {
             let listen: Vec<_> = config.listen.iter().collect();
             let index = match listen.get(number) {
@@ -238,7 +232,7 @@ impl PreparedConfig {
             recorder,
             shared.clock,
         );
-        let before = shared.slots.first().map(|slot| slot.load_full());
+        let before = shared.slots.first();
         let gateway = gateway.with_counts_of(before.as_ref().map(|before| &*before.gateway));
         let gateway = gateway.with_token_fields(shared.token_fields(config));
         let gateway = Arc::new(gateway.with_introspector(self.introspector.clone()));
@@ -339,11 +333,7 @@ impl Generation {
         self.expect_counters(&shared.metrics);
         self.revocations.enter();
         self.bots.enter();
-        for (slot, worker_state) in shared.slots.iter().zip(&self.worker_states) {
-            slot.store(worker_state.clone());
-        }
-        // After the slots, so that a client that has to reconnect gets this generation.
-        shared.policy_number.send_replace(self.connection_policy.number);
+        shared.slots.enter(&self.worker_states, self.connection_policy.number);
         shared.metrics.config_in_force(self.since);
     }
 

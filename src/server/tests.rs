@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -17,7 +16,7 @@ use super::generation::{Generation, PreparedConfig, SharedState};
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::budget::{Budget, Turns, take_turns};
 use crate::config::{self, Sources};
-use crate::connection::{self, ShutdownPhase, Stream, WorkerContext};
+use crate::connection::{self, ShutdownPhase, Slots, Stream, WorkerContext};
 use crate::gateway::ListenerKind;
 use crate::jose::Algorithm;
 use crate::metrics::Metrics;
@@ -58,16 +57,18 @@ impl Worker {
         let loaded = config::load(&Sources { files: vec![file], ..Sources::default() }).unwrap();
         let metrics = Arc::new(Metrics::new());
         let (audit, writer) = AuditTrail::start(std::io::sink(), metrics.clone()).unwrap();
-        let shared = SharedState::new(metrics.clone(), audit, || NumericDate::from_secs(NOW), Vec::new());
+        let mut shared = SharedState::new(metrics.clone(), audit, || NumericDate::from_secs(NOW), Vec::new());
         let prepared = PreparedConfig::new(Arc::new(loaded), None, &shared, 1).unwrap();
         let generation = prepared.generation(&shared);
+        shared.slots = Slots::new(generation.worker_states());
         generation.enter(None, &shared);
         let shutdown = watch::Sender::new(ShutdownPhase::Serving);
+        let (worker_state, policy_number) = shared.slots.of_workers().next().unwrap();
         let context = WorkerContext {
-            worker_state: Arc::new(ArcSwap::new(generation.worker_states().first().unwrap().clone())),
+            worker_state: worker_state.clone(),
             metrics: metrics.clone(),
             shutdown: shutdown.subscribe(),
-            policy_number: shared.policy_number.subscribe(),
+            policy_number,
         };
         Self {
             context,

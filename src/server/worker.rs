@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::budget::{Budget, OpenConnection, Turns, take_turns};
-use crate::connection::{self, ShutdownPhase, Stream, WorkerContext, WorkerState};
+use crate::connection::{self, ShutdownPhase, Slots, Stream, WorkerContext, WorkerState};
 use crate::gateway::ListenerKind;
 use crate::metrics::Metrics;
 
@@ -64,14 +63,13 @@ struct Worker {
 impl Workers {
     /// Starts one worker for each slot. A slot has the state with which the worker serves.
     pub(super) fn start(
-        slots: &[Arc<ArcSwap<WorkerState>>],
-        policy_number: &watch::Sender<u64>,
+        slots: &Slots<WorkerState>,
         metrics: &Arc<Metrics>,
         budget: &Arc<Budget>,
     ) -> io::Result<Self> {
         let shutdown = watch::Sender::new(ShutdownPhase::Serving);
-        let mut workers = Vec::with_capacity(slots.len());
-        for (number, worker_state) in slots.iter().enumerate() {
+        let mut workers = Vec::new();
+        for (number, (worker_state, policy_number)) in slots.of_workers().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .event_interval(EVENT_INTERVAL)
@@ -80,7 +78,7 @@ impl Workers {
                 worker_state: worker_state.clone(),
                 metrics: metrics.clone(),
                 shutdown: shutdown.subscribe(),
-                policy_number: policy_number.subscribe(),
+                policy_number,
             };
             let (jobs, receiver) = unbounded_channel();
             let metrics_of_runtime = runtime.metrics();
