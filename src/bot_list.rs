@@ -8,10 +8,8 @@
 //! 4. Streamed responses and tunnels of bots end once the list does not accept their token any more: it is part of what
 //!    [`crate::revocation_list`] has in force.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
-
-use arc_swap::ArcSwap;
 
 use crate::bots::{Bot, BotFault, Bots};
 use crate::claims::VerifiedToken;
@@ -19,6 +17,7 @@ use crate::config::{BotSource, Config};
 use crate::metrics::Metrics;
 use crate::numeric_date::NumericDate;
 use crate::revocation_list::RevocationsInForce;
+use crate::sync::{ArcSwap, Guard, Mutex, MutexGuard};
 
 mod file;
 mod store;
@@ -139,13 +138,13 @@ impl BotList {
 
     /// Makes this the list in force, also for responses that began under an earlier configuration.
     pub fn enter(&self) {
-        self.in_force.enter_bots(self.number, self.current.load_full());
+        self.in_force.enter_bots(self.number, &self.current);
         self.metrics.forget_bots();
         self.show();
     }
 
     /// The current list.
-    pub fn current(&self) -> arc_swap::Guard<Arc<Bots>> {
+    pub fn current(&self) -> Guard<Arc<Bots>> {
         self.current.load()
     }
 

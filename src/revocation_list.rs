@@ -13,10 +13,9 @@
 //!    up in the lists in force ([`RevocationsInForce`]) whenever they change.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -27,10 +26,13 @@ use crate::file_watch;
 use crate::jwks::{KeysError, StoredCopy, display_url, unique_label};
 use crate::metrics::Metrics;
 use crate::revocation::{Revocation, RevocationLists, RevokedBy};
+use crate::sync::{ArcSwap, Guard, Mutex};
 
 pub mod edit;
 mod file;
 mod in_force;
+#[cfg(all(test, shuttle))]
+mod models;
 mod source;
 mod store;
 mod url_list;
@@ -149,7 +151,7 @@ impl RevocationList {
 
     /// Makes these the lists in force, also for streams that began under an earlier configuration.
     pub fn enter(&self) {
-        self.in_force.enter(self.number, self.current.load_full());
+        self.in_force.enter(self.number, &self.current);
         self.metrics.forget_revocation_sources();
         self.publish();
     }
@@ -166,7 +168,7 @@ impl RevocationList {
     }
 
     /// The current lists.
-    pub fn current(&self) -> arc_swap::Guard<Arc<RevocationLists>> {
+    pub fn current(&self) -> Guard<Arc<RevocationLists>> {
         self.current.load()
     }
 

@@ -1,13 +1,14 @@
 //! The allow-list in a file, which is checked for changes.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use super::{BotList, INTERVAL, State};
 use crate::bots::Bots;
 use crate::config::{BotFile, BotFileState, BotVersion};
 use crate::file_watch;
+use crate::sync::Mutex;
 
 const KEY: &str = "issuer.bots.file";
 

@@ -6,7 +6,7 @@
 //! restart of this process.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::{BotList, State};
@@ -14,6 +14,7 @@ use crate::bots::{Bot, Bots};
 use crate::config::{Config, StoreAccess, bot_json, bots_of_members};
 use crate::jwks::StoredCopy;
 use crate::shared_set::{Consumer, Follower, LastWhole, MAX_BYTES, Member, SetName, StoreFault, Update};
+use crate::sync::Mutex;
 
 /// How often the copy on disk is renewed although nothing changes, so that it does not become too old to be used.
 const COPY_INTERVAL: Duration = Duration::from_secs(600);

@@ -1,10 +1,11 @@
 //! The revocation file, watched for changes.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Instant, SystemTime};
 
 use super::source::SourceState;
 use crate::config::{Checked, FileState, ReadList, RevocationFile, Version};
+use crate::sync::Mutex;
 
 /// The list of a file.
 #[derive(Debug)]

@@ -4,10 +4,9 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
@@ -15,6 +14,7 @@ use crate::bots::Bots;
 use crate::claims::{IssuedKind, VerifiedToken};
 use crate::jose::Algorithm;
 use crate::revocation::{RevocationLists, Revoked};
+use crate::sync::{ArcSwap, Mutex};
 
 /// The revocation list in force; one for the whole process.
 #[derive(Debug)]
@@ -52,11 +52,12 @@ impl RevocationsInForce {
         self.sources.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Accepts lists only from this source from now on.
-    pub(super) fn enter(&self, source: u64, list: Arc<RevocationLists>) {
+    /// Accepts lists only from this source from now on, and begins with its current one.
+    pub(super) fn enter(&self, source: u64, lists: &ArcSwap<RevocationLists>) {
         let mut current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         *current = source;
-        self.set(list);
+        // Loaded under the lock: the source may be replacing it, and announces it afterwards.
+        self.set(lists.load_full());
     }
 
     /// Replaces the list, if `source` is in force.
@@ -78,11 +79,12 @@ impl RevocationsInForce {
         self.announce();
     }
 
-    /// Accepts lists of bots only from this source from now on.
-    pub fn enter_bots(&self, source: u64, list: Arc<Bots>) {
+    /// Accepts lists of bots only from this source from now on, and begins with its current one.
+    pub fn enter_bots(&self, source: u64, lists: &ArcSwap<Bots>) {
         let mut current = self.source_of_bots.lock().unwrap_or_else(PoisonError::into_inner);
         *current = source;
-        self.bots.store(list);
+        // As above.
+        self.bots.store(lists.load_full());
         self.announce();
     }
 

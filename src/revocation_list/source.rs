@@ -1,7 +1,7 @@
 //! What is known of one source, whatever its kind: its list, how old that is, and why it cannot be renewed.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::config::{ListFormat, ReadList};
@@ -9,6 +9,7 @@ use crate::jwks::StoredCopy;
 use crate::metrics::Metrics;
 use crate::numeric_date::NumericDate;
 use crate::revocation::{Revocations, RevokedBy};
+use crate::sync::{Mutex, MutexGuard};
 
 /// How many unknown issuers are named in the log.
 const NAMED_ISSUERS: usize = 10;

@@ -28,7 +28,7 @@ fn started_at(list: &Path) -> (Arc<RevocationList>, Arc<Metrics>) {
     (list, metrics)
 }
 
-fn config_with(list: &Path) -> Config {
+pub(super) fn config_with(list: &Path) -> Config {
     config(&[("METAGATE_AUTHENTICATION__REVOCATIONS__FILE", list.to_str().unwrap())])
 }
 
