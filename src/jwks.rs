@@ -13,9 +13,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use arc_swap::ArcSwap;
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +24,7 @@ use crate::config::{Config, Jwks, KeySource, TrustEntry};
 use crate::diagnosis::SourceSummary;
 use crate::jose::{KeySet, VerificationKey};
 use crate::metrics::Metrics;
+use crate::sync::{ArcSwap, Guard, Mutex};
 use crate::tls::TlsError;
 use crate::trust::KeyRing;
 
@@ -159,7 +159,7 @@ impl Keys {
     }
 
     /// The current keys.
-    pub fn ring(&self) -> arc_swap::Guard<Arc<KeyRing>> {
+    pub fn ring(&self) -> Guard<Arc<KeyRing>> {
         self.ring.load()
     }
 

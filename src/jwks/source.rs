@@ -1,10 +1,9 @@
 //! One source of keys: its cached keys, its fetch attempts and their schedule.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
@@ -24,6 +23,7 @@ use crate::config::{Config, Jwks, TrustEntry};
 use crate::diagnosis::SourceSummary;
 use crate::jose::{ParsedKeys, VerificationKey};
 use crate::metrics::Metrics;
+use crate::sync::{ArcSwap, Mutex, MutexGuard};
 
 mod by_kid;
 mod demand;
@@ -198,11 +198,13 @@ impl Source {
                     stale.map_or(state.next, |stale| stale.min(state.next))
                 }
             };
-            tokio::select! {
-                () = sleep_until(next) => {}
-                () = self.wake.notified() => {
-                    // Compute the next time again.
-                    continue;
+            if next > Instant::now() {
+                tokio::select! {
+                    () = sleep_until(next) => {}
+                    () = self.wake.notified() => {
+                        // Compute the next time again.
+                        continue;
+                    }
                 }
             }
             self.drop_stale();

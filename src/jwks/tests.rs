@@ -9,6 +9,8 @@ mod schedule;
 mod script;
 mod stub;
 mod logging;
+#[cfg(shuttle)]
+mod models;
 
 pub(super) use script::Script;
 

@@ -1,6 +1,8 @@
 //! A scripted fetcher for tests of the schedule. It uses no sockets, so that a paused clock can advance.
 
 use std::fmt;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +18,8 @@ use crate::jwks::freshness::{Freshness, Validator};
 
 type FetchResult = Result<Fetched, FetchError>;
 
-/// One fetch: how long it takes and how it ends.
-pub(in crate::jwks) struct Step(pub(super) Duration, pub(super) FetchResult);
+/// One fetch: what it waits for and how it ends.
+pub(in crate::jwks) struct Step(Pin<Box<dyn Future<Output = ()> + Send>>, FetchResult);
 
 /// Scripts the fetches of one source, and records when each started.
 #[derive(Clone)]
@@ -47,10 +49,8 @@ impl Script {
             attempts.len() - 1
         };
         // A script may panic on purpose and be used again.
-        let Step(takes, result) = (self.0.script.lock().unwrap_or_else(PoisonError::into_inner))(number);
-        if !takes.is_zero() {
-            sleep(takes).await;
-        }
+        let Step(wait, result) = (self.0.script.lock().unwrap_or_else(PoisonError::into_inner))(number);
+        wait.await;
         result
     }
 
@@ -82,15 +82,15 @@ pub(super) fn keys(document: String) -> Step {
 /// These keys with a lifetime and an entity tag.
 pub(super) fn keys_for(document: String, lifetime: Option<u64>) -> Step {
     let keys = ParsedKeys::parse(document.as_bytes(), KeyDialect::Standard).unwrap();
-    Step(Duration::ZERO, Ok(Fetched::Keys { keys, freshness: freshness(lifetime), document }))
+    Step(Box::pin(ready(())), Ok(Fetched::Keys { keys, freshness: freshness(lifetime), document }))
 }
 
 pub(super) fn unchanged(lifetime: Option<u64>) -> Step {
-    Step(Duration::ZERO, Ok(Fetched::Unchanged(Freshness { validator: None, ..freshness(lifetime) })))
+    Step(Box::pin(ready(())), Ok(Fetched::Unchanged(Freshness { validator: None, ..freshness(lifetime) })))
 }
 
 pub(super) fn failed(cause: &str) -> Step {
-    Step(Duration::ZERO, Err(FetchError::Connection(cause.to_owned())))
+    Step(Box::pin(ready(())), Err(FetchError::Connection(cause.to_owned())))
 }
 
 fn freshness(lifetime: Option<u64>) -> Freshness {
@@ -101,7 +101,12 @@ fn freshness(lifetime: Option<u64>) -> Freshness {
 
 impl Step {
     pub(super) fn after(self, seconds: u64) -> Self {
-        Self(Duration::from_secs(seconds), self.1)
+        self.when(sleep(Duration::from_secs(seconds)))
+    }
+
+    /// The same once `wait` has ended.
+    pub(in crate::jwks) fn when(self, wait: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::pin(wait), self.1)
     }
 }
 
