@@ -31,6 +31,8 @@ mod http2;
 mod interim;
 mod lease;
 mod limit;
+#[cfg(all(test, shuttle))]
+mod models;
 mod open_error;
 mod pool;
 mod probe;

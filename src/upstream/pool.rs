@@ -7,7 +7,7 @@
 //! stays open until its time is over, to find out whether the backend still closes it.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::http1::Http1Connection;
 use super::limit::{ConnectionLimit, MakesRoom, Waiters};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The most idle connections of one worker.
 const MAX_IDLE: usize = 256;
