@@ -7,18 +7,20 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::claims::VerifiedToken;
 use crate::metrics::Metrics;
 use crate::signals::SignalSet;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::thread::{self, JoinHandle, Thread};
 
 mod buffer;
 mod file;
 mod line;
+#[cfg(all(test, shuttle))]
+mod models;
 mod terminal;
 
 pub use file::{AuditFile, Reopen};

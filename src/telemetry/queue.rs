@@ -1,29 +1,28 @@
 //! The lines of the log that wait to be written, so that a request never waits for standard error.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+
+#[cfg(all(test, shuttle))]
+mod models;
+
 /// How many bytes may wait. As many again are being written.
-const MAX_WAITING_BYTES: usize = 1024 * 1024;
+const MAX_WAITING_BYTES: usize = if cfg!(shuttle) { 16 } else { 1024 * 1024 };
 /// How much memory of a burst is kept.
 const KEPT_BYTES: usize = 64 * 1024;
 /// How long [`LogQueue::flush`] waits: the process ends even if its log is not read.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 /// How long to wait before a non-blocking output that is full is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
-
-thread_local! {
-    /// Whether this thread writes a log. The notice of dropped lines, its only line, has room in a full queue.
-    static IS_WRITER: Cell<bool> = const { Cell::new(false) };
-}
 
 /// Lines on their way to the output, which one thread writes. A clone is another handle to the same queue.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +41,8 @@ struct Shared {
 struct State {
     waiting: Vec<u8>,
     is_writing: bool,
+    /// The thread that writes. The notice of dropped lines, its only line, has room in a full queue.
+    writer: Option<ThreadId>,
     /// Lines that were dropped since the start.
     dropped: u64,
     /// How many of them a notice in the log has reported.
@@ -93,7 +94,8 @@ impl LogQueue {
 
     fn add(&self, line: &[u8]) {
         let mut state = self.lock();
-        if state.waiting.len() + line.len() > MAX_WAITING_BYTES && !IS_WRITER.get() {
+        let is_full = state.waiting.len() + line.len() > MAX_WAITING_BYTES;
+        if is_full && state.writer != Some(thread::current().id()) {
             state.dropped += 1;
             return;
         }
@@ -103,7 +105,7 @@ impl LogQueue {
     }
 
     fn write_all_to(&self, out: impl Write, report: impl Fn(&Self, u64)) {
-        IS_WRITER.set(true);
+        self.lock().writer = Some(thread::current().id());
         let mut output = Output { out, is_torn: false };
         let (mut lines, mut reporting) = (Vec::new(), 0);
         loop {
