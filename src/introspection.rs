@@ -12,14 +12,14 @@
 //! Bounds: at most [`MAX_ASKED`] questions at the same time and [`MAX_TOKENS`] answers. No token is kept.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::backend::TokenClass;
@@ -29,6 +29,10 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::revocation::{Revoked, RevokedBy};
 use crate::upstream::{ProbeError, Reachability, Target, Upstream};
+
+mod entry;
+
+use entry::{Entry, Question};
 
 /// How long the first request with a token waits.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -59,23 +63,6 @@ struct Asker {
     upstream: Arc<Upstream>,
     budget: Arc<Budget>,
     path: PathAndQuery,
-}
-
-/// What is known of one token.
-#[derive(Default)]
-struct Entry {
-    state: Mutex<State>,
-    /// Notified after each question.
-    done: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    /// Whether OpenMetadata accepts it; `None` before its first answer.
-    active: Option<bool>,
-    /// When to ask again; `None` before the first question.
-    due: Option<Instant>,
-    is_asked: bool,
 }
 
 /// The answers at one moment.
@@ -120,19 +107,10 @@ impl Introspector {
             return;
         }
         let entry = self.entry(token);
-        let done = entry.done.notified();
-        tokio::pin!(done);
-        // From now on, so that an answer in between is not missed.
-        done.as_mut().enable();
-        self.ask_if_due(&entry, text.as_bytes());
-        let waits = {
-            let state = entry.lock();
-            state.is_asked && state.active.is_none()
-        };
-        if waits && !self.is_unreachable() {
-            // An answer that comes later counts for later requests.
-            let _ = timeout(PATIENCE, done).await;
-        }
+        let answer =
+            entry.first_answer(|| self.ask_if_due(&entry, text.as_bytes()), || !self.is_unreachable());
+        // An answer that comes later counts for later requests.
+        let _ = timeout(PATIENCE, answer).await;
     }
 
     /// Why a token is revoked, if OpenMetadata refused it. Has an old answer renewed.
@@ -142,7 +120,7 @@ impl Introspector {
         }
         let entry = self.entry(token);
         self.ask_if_due(&entry, text);
-        if entry.lock().active != Some(false) {
+        if entry.active() != Some(false) {
             return None;
         }
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -177,10 +155,7 @@ impl Introspector {
 
     /// Asks in the background, if it is time and there is a place. Otherwise the next request tries again.
     fn ask_if_due(self: &Arc<Self>, entry: &Arc<Entry>, text: &[u8]) {
-        let mut state = entry.lock();
-        if state.is_asked || state.due.is_some_and(|due| due > Instant::now()) {
-            return;
-        }
+        let Some(question) = entry.begin(Instant::now()) else { return };
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             self.metrics.introspection("postponed");
             return;
@@ -189,11 +164,11 @@ impl Introspector {
             return;
         };
         authorization.set_sensitive(true);
-        state.is_asked = true;
-        drop(state);
-        let question = Question { entry: entry.clone(), _place: place };
         let this = self.clone();
-        tokio::spawn(async move { this.ask(&question, authorization).await });
+        tokio::spawn(async move {
+            let _place = place;
+            this.ask(&question, authorization).await;
+        });
     }
 
     async fn ask(&self, question: &Question, authorization: HeaderValue) {
@@ -204,10 +179,7 @@ impl Introspector {
             Ok(_) | Err(_) => ("failed", None),
         };
         self.metrics.introspection(result);
-        let mut state = question.entry.lock();
-        state.active = active.or(state.active);
-        state.due = Some(Instant::now() + if active.is_some() { INTERVAL } else { RETRY });
-        drop(state);
+        question.answer(active, Instant::now());
         match answer {
             Err(error) => self.failed(error.cause),
             Ok(status) if status.is_server_error() => self.failed(format!("it answered {status}")),
@@ -252,25 +224,6 @@ impl Asker {
         let account = connection.account().clone();
         let response = self.upstream.probe(self.path.clone(), Some(authorization), account).await?;
         Ok(response.status)
-    }
-}
-
-impl Entry {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A question that is under way. It ends even if its task panics.
-struct Question {
-    entry: Arc<Entry>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        self.entry.lock().is_asked = false;
-        self.entry.done.notify_waiters();
     }
 }
 

@@ -87,21 +87,12 @@ impl Setup {
 
     /// Waits until no question about the token is under way.
     async fn settle(&self, token: &VerifiedToken) {
-        let entry = self.introspector.entry(token);
-        loop {
-            let done = entry.done.notified();
-            tokio::pin!(done);
-            done.as_mut().enable();
-            if !entry.lock().is_asked {
-                return;
-            }
-            done.await;
-        }
+        self.introspector.entry(token).settle().await;
     }
 
     /// A request a minute later, and the one after its answer.
     async fn later(&self, token: &VerifiedToken) -> [bool; 2] {
-        self.introspector.entry(token).lock().due = Some(Instant::now());
+        self.introspector.entry(token).make_due(Instant::now());
         let first = self.introspector.check(token, b"t").is_some();
         self.settle(token).await;
         [first, self.introspector.check(token, b"t").is_some()]
@@ -213,6 +204,6 @@ async fn only_bots_of_the_backend_are_asked_about_and_only_so_many_at_once() {
         assert!(setup.introspector.check(token, b"t").is_none());
         assert!(setup.introspector.check(token, b"t").is_none(), "asked once");
     }
-    let asked = tokens.iter().filter(|token| setup.introspector.entry(token).lock().is_asked).count();
+    let asked = tokens.iter().filter(|token| setup.introspector.entry(token).is_asked()).count();
     assert_eq!((asked, setup.count("postponed")), (MAX_ASKED, "6".to_owned()));
 }
