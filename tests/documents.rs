@@ -6,6 +6,8 @@
 mod clients;
 #[path = "documents/configurations.rs"]
 mod configurations;
+#[path = "documents/dependencies.rs"]
+mod dependencies;
 #[path = "documents/endpoints.rs"]
 mod endpoints;
 #[path = "documents/kubernetes.rs"]
