@@ -19,11 +19,13 @@ use metagate::request::{BackendQuirks, Credentials, Graphql, PathReadings, Reque
 #[allow(dead_code, reason = "servlet_paths.rs uses the rest to compare with a real container")]
 #[path = "../../tests/differential/servlet.rs"]
 pub mod servlet;
+mod exchange;
 mod http2;
 mod response;
 mod wire;
 pub mod world;
 
+pub use exchange::{exchange, token_request};
 pub use http2::http2_head;
 pub use response::response;
 pub use wire::request_head;
@@ -47,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     ("decision", decision),
     ("graphql", graphql),
     ("expression", expression),
+    ("exchange", exchange),
+    ("token_request", token_request),
 ];
 
 /// The bytes as a compact token, and as a header: no unsigned token passes.
