@@ -104,8 +104,12 @@ impl Collector {
                 response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
             return Err(of_status(status, after));
         }
+        if is_web_page(response.headers()) {
+            let cause = "the collector answered with a web page: is it the URL of a collector?";
+            return Err(SendError::Rejected(cause.to_owned()));
+        }
         let body = read(response).await.map_err(unavailable)?;
-        // A body that is not OTLP counts as success.
+        // Another body that is not OTLP counts as success: collectors differ in what they return.
         let answer = ExportTraceServiceResponse::decode(&*body).unwrap_or_default();
         Ok(answer.partial_success.unwrap_or_default())
     }
@@ -118,6 +122,12 @@ fn of_status(status: StatusCode, after: Option<Duration>) -> SendError {
         429 | 502 | 503 | 504 => SendError::Unavailable(cause, after),
         _ => SendError::Rejected(cause),
     }
+}
+
+/// Some servers answer 200 to everything, for example with a login page. No collector answers with HTML.
+fn is_web_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.get(..9).is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
 }
 
 /// How long the collector asks the client to wait (RFC 9110 section 10.2.3): seconds, or a date.

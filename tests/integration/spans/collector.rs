@@ -16,6 +16,8 @@ pub enum Reply {
     Accept,
     /// A status with these fields.
     Status(u16, &'static [(&'static str, &'static str)]),
+    /// 200 with a body of this type, which is not OTLP.
+    Other(&'static str, &'static [u8]),
     /// It does not accept so many, and says why.
     Partial(i64, &'static str),
     /// It accepts once the gate is open.
@@ -46,6 +48,7 @@ impl Collector {
             exchange.read_body()?;
             let answer = match reply(numbers.fetch_add(1, Ordering::SeqCst)) {
                 Reply::Status(status, fields) => return exchange.reply(status, fields, b""),
+                Reply::Other(kind, body) => return exchange.reply(200, &[("Content-Type", kind)], body),
                 Reply::Accept => Answer::default(),
                 Reply::Partial(rejected, message) => {
                     Answer { partial: Some(Partial { rejected, message: message.to_owned() }) }

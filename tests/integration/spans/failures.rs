@@ -118,6 +118,26 @@ fn spans_that_the_collector_refuses_are_counted_and_not_sent_again() {
 }
 
 #[test]
+fn answers_that_are_no_collectors_are_not_sent_to_again() {
+    let collector = Collector::replying(|number| match number {
+        0 => Reply::Status(500, &[]),
+        1 => Reply::Other("text/html; charset=utf-8", b"<p>Please log in"),
+        // Some collectors return nothing that can be read.
+        _ => Reply::Other("application/octet-stream", b"\xff\xff\xff"),
+    });
+    let stage = traced(&collector, Upstream::echo(), |setup| setup);
+    for (number, (rejected, exported)) in [(2.0, 0.0), (4.0, 0.0), (4.0, 2.0)].into_iter().enumerate() {
+        assert_eq!(stage.gateway.get_as(&Token::user(), &format!("/{number}")).status, 200);
+        wait_for(&stage.gateway, "rejected", rejected);
+        wait_for(&stage.gateway, "exported", exported);
+    }
+    assert_eq!(collector.requests().len(), 3);
+    // Of the two failures in a row; the cause is that of the first.
+    eventually("the log", || (warnings(&stage.gateway, "spans are sent again") == 1).then_some(()));
+    assert_eq!(warnings(&stage.gateway, "spans cannot be sent"), 1);
+}
+
+#[test]
 fn a_slow_collector_costs_spans_and_no_request() {
     let gate = Gate::default();
     let held = gate.clone();
