@@ -3,6 +3,9 @@
 //! A panic ends the task that it happens in, so one connection or one stream, and the others go on. The panic hook logs it
 //! when it happens, before anything is unwound: also if the process is about to abort.
 //!
+//! An abort without a panic (an allocation that fails, a stack that overflows, a fault in a library) runs no code of ours.
+//! Its request can be found in a core dump: before the ID of the request that a thread works on, there is [`MARK`].
+//!
 //! The text of a panic is logged only if no value can be part of it ([`loggable`]). The others may quote what was being
 //! read when it happened, such as a token.
 
@@ -17,9 +20,19 @@ use http::HeaderValue;
 /// The longest ID in the log. Longer ones, which only clients choose, are cut.
 const MAX_ID_BYTES: usize = 47;
 
+/// What is in memory before the ID of the request that a thread works on. docs/runbooks.md tells operators to search for
+/// it.
+const MARK: [u8; 16] = *b"metagate serves ";
+
+/// The request that a thread is working on, behind its mark.
+#[repr(C)]
+struct Current {
+    mark: [u8; MARK.len()],
+    worked_on: Cell<WorkedOn>,
+}
+
 thread_local! {
-    /// The request that this thread is working on.
-    static CURRENT: Cell<WorkedOn> = const { Cell::new(WorkedOn::NOTHING) };
+    static CURRENT: Current = const { Current { mark: MARK, worked_on: Cell::new(WorkedOn::NOTHING) } };
     /// Where this thread has panicked last.
     static LAST: Cell<Option<Box<str>>> = const { Cell::new(None) };
 }
@@ -27,6 +40,7 @@ thread_local! {
 /// The request that a future works on, by its ID. Small and plain, because it is copied for each poll: a
 /// [`HeaderValue`] needs four times the instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct WorkedOn {
     id: [u8; MAX_ID_BYTES],
     length: u8,
@@ -61,7 +75,7 @@ pub fn log_all(flush: fn()) {
 
 /// Sets the request that this thread is working on, until the [`WorkingOn`] around it ends.
 pub fn is_about(id: &HeaderValue) {
-    CURRENT.set(WorkedOn::request(id));
+    CURRENT.with(|current| current.worked_on.set(WorkedOn::request(id)));
 }
 
 /// Until it is dropped, this thread works on one request. What it worked on before is restored then.
@@ -73,15 +87,25 @@ pub struct WorkingOn<'s> {
 impl<'s> WorkingOn<'s> {
     /// Works on this request. It is [`WorkedOn::NOTHING`] until [`is_about`] sets it, and kept here in between.
     pub fn begin(worked_on: &'s mut WorkedOn) -> Self {
-        *worked_on = CURRENT.replace(*worked_on);
+        swap(worked_on);
         Self { swapped: worked_on }
     }
 }
 
 impl Drop for WorkingOn<'_> {
     fn drop(&mut self) {
-        *self.swapped = CURRENT.replace(*self.swapped);
+        swap(self.swapped);
     }
+}
+
+fn swap(worked_on: &mut WorkedOn) {
+    *worked_on = CURRENT.with(|current| current.worked_on.replace(*worked_on));
+}
+
+/// What this thread is working on.
+fn worked_on() -> WorkedOn {
+    // Without this the compiler could leave out the mark, which nothing else reads.
+    CURRENT.with(|current| std::hint::black_box(current).worked_on.get())
 }
 
 /// What an audit record says about a request that is dropped now; `None` unless that is because of a panic.
@@ -98,12 +122,12 @@ pub fn ending() -> Option<String> {
 /// The ID of the request that this thread is working on.
 #[cfg(test)]
 pub fn current() -> Option<String> {
-    CURRENT.get().id().map(str::to_owned)
+    worked_on().id().map(str::to_owned)
 }
 
 fn log(info: &PanicHookInfo<'_>, flush: fn()) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
-    let worked_on = CURRENT.get();
+    let worked_on = worked_on();
     let _ = LAST.try_with(|last| last.set(Some(location.as_str().into())));
     let panic = loggable(info.payload());
     let thread = thread::current();

@@ -70,3 +70,24 @@ fn long_ids_are_cut() {
         assert_eq!(current().as_deref(), text.get(..length.min(MAX_ID_BYTES)));
     }
 }
+
+/// As in a core dump.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_id_of_the_request_is_behind_its_mark_in_memory() {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    let read = || {
+        let mut bytes = [0; size_of::<Current>()];
+        let at = CURRENT.with(|current| std::ptr::from_ref(current).addr());
+        File::open("/proc/self/mem").unwrap().read_exact_at(&mut bytes, at as u64).unwrap();
+        bytes
+    };
+    let mut request = WorkedOn::request(&id("5f0c1e"));
+    {
+        let _working = WorkingOn::begin(&mut request);
+        assert!(read().starts_with(b"metagate serves 5f0c1e\0"), "{:?}", read());
+    }
+    assert!(read().starts_with(b"metagate serves \0"));
+}

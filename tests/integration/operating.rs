@@ -1,5 +1,7 @@
 //! The process from its operator's view: probes, metrics, audit records, signals and commands.
 
+#[cfg(target_os = "linux")]
+mod aborted;
 mod audit_output;
 mod commands;
 mod demo;

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 use crate::support::{DEADLINE, eventually};
 
-struct Running(Child);
+/// Is ended when it is dropped.
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
