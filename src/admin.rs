@@ -113,7 +113,8 @@ async fn respond(
         }
         ("/page.js", &Method::GET | &Method::HEAD) => of_type("text/javascript; charset=utf-8", page::SCRIPT),
         ("/status", &Method::GET | &Method::HEAD) => {
-            json_response(StatusCode::OK, &off_thread(console, |console| (console.overview)()).await)
+            let status = |console: &Console| page::Status::of((console.overview)());
+            json_response(StatusCode::OK, &off_thread(console, status).await)
         }
         ("/refusals", &Method::GET | &Method::HEAD) if !deliberate => forbidden(NOT_DELIBERATE),
         ("/refusals", &Method::GET | &Method::HEAD) => {

@@ -6,15 +6,16 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::claims::VerifiedToken;
 use crate::metrics::Metrics;
 use crate::signals::SignalSet;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::thread::{self, JoinHandle, Thread};
+use crate::sync::{Mutex, MutexGuard};
 
 mod buffer;
 mod file;
@@ -30,6 +31,8 @@ use buffer::{Buffers, Taken};
 
 /// When the process ends, the rest is given up if the output needs longer than this for one piece of about 64 KiB.
 const SHUTDOWN_STALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A write that takes longer is shown to operators.
+const STALLED: Duration = Duration::from_secs(2);
 /// How long lines are collected before a write: at most 50 wake-ups a second, and none if there is nothing to write.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -107,7 +110,17 @@ struct Shared {
     writes: AtomicU64,
     /// How many lines the writing thread has taken and not written yet.
     taken: AtomicU64,
+    output: Mutex<Output>,
     metrics: Arc<Metrics>,
+}
+
+/// How the output takes what is written.
+#[derive(Debug, Default)]
+struct Output {
+    /// Why the last write failed; `None` if it did not.
+    failure: Option<String>,
+    /// When the write began that is going on.
+    writing_since: Option<Instant>,
 }
 
 /// Owns the writing thread. Dropping it writes what is left. It gives up once the output stalls
@@ -132,6 +145,7 @@ impl AuditTrail {
             is_closed: AtomicBool::new(false),
             writes: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            output: Mutex::default(),
             metrics,
         });
         let writing = shared.clone();
@@ -155,6 +169,16 @@ impl AuditTrail {
         // after that, and the load returns false. Loaded first, because all workers share it.
         if !is_woken.load(Ordering::Acquire) && !is_woken.swap(true, Ordering::AcqRel) {
             self.writer.unpark();
+        }
+    }
+
+    /// Why records cannot be written now: the last write failed, or one takes long.
+    pub fn failure(&self, now: Instant) -> Option<String> {
+        let output = self.shared.output();
+        let since = output.writing_since.map(|since| now.saturating_duration_since(since));
+        match since.filter(|since| *since >= STALLED) {
+            Some(since) => Some(format!("the output has taken nothing for {} s", since.as_secs())),
+            None => output.failure.clone(),
         }
     }
 
@@ -199,11 +223,32 @@ impl Shared {
     }
 
     fn write(&self, out: &mut impl Write, lines: &[u8], count: u64) {
-        if out.write_all(lines).and_then(|()| out.flush()).is_err() {
+        self.output().writing_since = Some(Instant::now());
+        let failure = out.write_all(lines).and_then(|()| out.flush()).err().map(|error| error.to_string());
+        if failure.is_some() {
             self.metrics.audit_dropped.inc_by(count);
         }
+        self.settle(failure);
         self.taken.fetch_sub(count, Ordering::Relaxed);
         self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keeps why the last write failed, and logs each change.
+    fn settle(&self, failure: Option<String>) {
+        let last =
+            std::mem::replace(&mut *self.output(), Output { failure: failure.clone(), writing_since: None });
+        match (last.failure, failure) {
+            (None, Some(error)) => tracing::error!(error, "audit records cannot be written and are lost"),
+            (Some(_), None) => {
+                let lost = self.metrics.audit_dropped.get();
+                tracing::warn!(lost_since_start = lost, "audit records are written again");
+            }
+            _ => {}
+        }
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_closed(&self) -> bool {

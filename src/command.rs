@@ -78,7 +78,7 @@ enum Command {
     /// Show the merged configuration, or the documentation of every key.
     #[command(subcommand)]
     Config(config_command::Command),
-    /// Show what a running proxy does now, and which part of it is at its limit.
+    /// Show what a running proxy does now, and what needs a look.
     Top(top::Arguments),
     /// Ask a running proxy whether it is ready.
     Health(health::Arguments),

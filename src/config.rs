@@ -76,7 +76,7 @@ pub use load::{
 };
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use output::{Audit, AuditedDecisions, Log, LogFormat};
-pub use print::print;
+pub use print::{print, print_set};
 pub use proxies::{EnvironmentProxies, NoProxy, ProxyServer};
 pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;

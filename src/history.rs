@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::metrics::{Buckets, RuleCounts, Sample};
+use crate::metrics::{Buckets, Faults, RuleCounts, Sample};
 
 /// How often a sample is taken.
 pub const INTERVAL: Duration = Duration::from_secs(5);
@@ -47,11 +47,15 @@ pub struct LastHour {
     pub upstream: Buckets,
     /// Which part of the look-ups of a token was in the cache, from 0 to 1.
     pub hit_rate: Option<f64>,
+    /// What went wrong in the process itself.
+    pub faults: Faults,
     /// The last few seconds.
     pub recent: Recent,
+    /// From one to two minutes, unless the process is younger.
+    pub last_minutes: Recent,
 }
 
-/// The last few seconds: from 5 to 10, unless the process is younger.
+/// A short time until now. The last few seconds are from 5 to 10, unless the process is younger.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
     /// How many.
@@ -114,6 +118,7 @@ impl History {
             .map(|((begins, sample), end)| Minute::of(*begins, &requests_since(end, sample)))
             .collect();
         let earlier = samples.last.front();
+        let a_minute_ago = samples.minutes.iter().rev().nth(1).or(samples.minutes.front());
         let recent =
             earlier.map(|(then, earlier)| Recent::of(now, sample, *then, earlier)).unwrap_or_default();
         LastHour {
@@ -125,7 +130,11 @@ impl History {
             overhead: sample.overhead.since(&first.overhead),
             upstream: sample.upstream.since(&first.upstream),
             hit_rate: hit_rate(sample, first),
+            faults: sample.faults.since(&first.faults),
             recent,
+            last_minutes: a_minute_ago
+                .map(|(then, earlier)| Recent::of(now, sample, *then, earlier))
+                .unwrap_or_default(),
         }
     }
 }
@@ -234,6 +243,11 @@ mod tests {
         assert_eq!(hour.rules["only-admins"], RuleCounts { decided: 1, refused: 3, would_refuse: 0 });
         assert_eq!(hour.since, Some(at(1)));
         assert_eq!(hour.hit_rate, Some(1.0));
+        assert_eq!(
+            (hour.last_minutes.seconds, hour.last_minutes.requests.len()),
+            (65.0, 2),
+            "since the minute before"
+        );
         // 33 requests since the sample before the last one, 35 seconds ago.
         assert!((hour.rate - 33.0 / 35.0).abs() < 1e-9, "{}", hour.rate);
     }

@@ -35,7 +35,7 @@ pub use expected::Expected;
 pub use exposition::ExpositionFormat;
 pub use histogram::Buckets;
 pub use labels::{KeySourceLabels, RequestLabels, WouldDenyLabels};
-pub use sample::{RuleCounts, Sample};
+pub use sample::{Faults, RuleCounts, Sample};
 
 type Timestamp = Gauge<f64, AtomicU64>;
 
@@ -104,6 +104,8 @@ metrics! {
     worker_busy in Seconds: Family<WorkerLabel, Counter<f64, AtomicU64>>,
         "How long a worker was not waiting for events: at one second in each second, it is the bottleneck";
     worker_tasks: Family<WorkerLabel, Gauge>, "Tasks of a worker: its connections, and a few of its own";
+    worker_delay in Seconds: Family<WorkerLabel, Gauge<f64, AtomicU64>>,
+        "How late a worker ran a timer, at most, in the last minute: everything on it waited for so long. It grows while the worker does not come back";
     pub audit_dropped: Counter, "Audit records that were dropped, because standard output was too slow or failed, or the clock is wrong";
     spans: Family<ResultLabel, Counter>,
         "Spans of requests that were recorded, by result: exported, rejected by the collector, failed, or queue_full";
@@ -318,11 +320,12 @@ impl Metrics {
         }
     }
 
-    /// Sets what a worker has done so far.
-    pub fn worker(&self, number: usize, busy: Duration, tasks: usize) {
+    /// Sets what a worker does: how long it was busy so far, its tasks, and its longest delay. Durations are in seconds.
+    pub fn worker(&self, number: usize, busy: f64, tasks: usize, delay: f64) {
         let label = WorkerLabel { worker: u32::try_from(number).unwrap_or(u32::MAX) };
         let counter = self.worker_busy.get_or_create(&label);
-        counter.inner().store(busy.as_secs_f64().to_bits(), Ordering::Relaxed);
+        counter.inner().store(busy.to_bits(), Ordering::Relaxed);
+        self.worker_delay.get_or_create(&label).set(delay);
         self.worker_tasks.get_or_create(&label).set(i64::try_from(tasks).unwrap_or(i64::MAX));
     }
 

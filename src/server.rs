@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -33,7 +32,7 @@ use crate::connection::{ShutdownPhase, Slots};
 use crate::gateway::Clock;
 use crate::history::{self, History};
 use crate::jwks::KeysError;
-use crate::metrics::{ExpositionFormat, Metrics};
+use crate::metrics::{ExpositionFormat, Metrics, Sample};
 use crate::revocation_list::ListsError;
 use crate::signals::Signals;
 use crate::sync::ArcSwap;
@@ -48,6 +47,7 @@ mod descriptors;
 mod generation;
 mod health;
 mod notify;
+mod pulse;
 mod reload;
 mod side;
 mod socket;
@@ -65,7 +65,7 @@ use accept::Acceptors;
 use generation::{Generation, PreparedConfig, SharedState};
 use reload::Reloader;
 use side::SideListeners;
-use worker::Workers;
+use worker::{WorkerGauge, Workers};
 
 #[cfg(test)]
 mod tests;
@@ -142,11 +142,12 @@ pub struct Process {
     draining: AtomicBool,
     started: SystemTime,
     last_reload: Mutex<Option<LastReload>>,
-    runtimes: Vec<RuntimeMetrics>,
+    workers: Vec<WorkerGauge>,
     history: History,
     tokens: Arc<TokensInUse>,
     signals: Arc<Signals>,
     log_dropped: Option<LogDropped>,
+    audit: AuditTrail,
     /// Wakes when `POST /quit` asks for the end.
     quit: Notify,
 }
@@ -161,7 +162,7 @@ impl Process {
     ) -> Self {
         Self {
             metrics: shared.metrics.clone(),
-            runtimes: workers.runtimes(),
+            workers: workers.gauges(),
             history: History::default(),
             tokens: shared.tokens.clone(),
             signals: shared.signals.clone(),
@@ -171,6 +172,7 @@ impl Process {
             started: SystemTime::now(),
             last_reload: Mutex::default(),
             log_dropped,
+            audit: shared.audit.clone(),
             quit: Notify::new(),
         }
     }
@@ -195,13 +197,11 @@ impl Process {
     /// The metrics.
     fn exposition(&self, format: ExpositionFormat) -> String {
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.count_dropped_lines();
         self.metrics.requests_in_flight.set(count(self.budget.requests()));
         self.metrics.memory_held.set(count(self.budget.memory()));
-        if let Some(dropped) = &self.log_dropped {
-            self.metrics.log_dropped(dropped());
-        }
-        for (number, runtime) in self.runtimes.iter().enumerate() {
-            self.metrics.worker(number, runtime.worker_total_busy_duration(0), runtime.num_alive_tasks());
+        for (number, worker) in self.worker_views().into_iter().enumerate() {
+            self.metrics.worker(number, worker.busy_seconds, worker.tasks, worker.longest_delay_seconds);
         }
         self.metrics.encode(format)
     }
@@ -212,7 +212,19 @@ impl Process {
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             times.tick().await;
-            self.history.add(SystemTime::now(), self.metrics.sample());
+            self.history.add(SystemTime::now(), self.counters());
+        }
+    }
+
+    /// The counters now.
+    fn counters(&self) -> Sample {
+        self.count_dropped_lines();
+        self.metrics.sample()
+    }
+
+    fn count_dropped_lines(&self) {
+        if let Some(dropped) = &self.log_dropped {
+            self.metrics.log_dropped(dropped());
         }
     }
 

@@ -7,8 +7,9 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
+use serde::Serialize;
 
-use super::view::{self, Overview};
+use super::view::{self, Overview, WorkerView};
 use crate::history::LastHour;
 use crate::metrics::Buckets;
 use crate::printable;
@@ -47,12 +48,33 @@ pub(super) fn render(overview: &Overview, refusals: Option<&[Refusal]>) -> Strin
     Page::of(overview, refusals).render().unwrap_or_default()
 }
 
+/// What `GET /status` returns.
+#[derive(Serialize)]
+pub(super) struct Status {
+    /// What an operator should look at, the most urgent first.
+    needs_a_look: Vec<Item>,
+    #[serde(flatten)]
+    overview: Overview,
+}
+
+impl Status {
+    /// Without names of people.
+    pub(super) fn of(overview: Overview) -> Self {
+        Self { needs_a_look: attention::items(&overview, false), overview }
+    }
+}
+
 /// A text from others, for the page: what cannot be printed is replaced. The template escapes it.
 struct Text(String);
 
 impl Text {
     fn of(text: impl AsRef<str>) -> Self {
         Self(printable::line(text.as_ref()).into_owned())
+    }
+
+    /// A text of several lines.
+    fn of_lines(text: &str) -> Self {
+        Self(printable::lines(text).into_owned())
     }
 }
 
@@ -81,11 +103,15 @@ struct Page {
     most_refused: String,
     overhead: Quantiles,
     upstream_time: Quantiles,
+    /// Those of the last few seconds.
+    recent_overhead: Quantiles,
+    recent_upstream: Quantiles,
     hit_rate: String,
     cache: Budget,
     connections: Budget,
     requests: Budget,
     memory: Budget,
+    workers: Vec<WorkerRow>,
     chart: Chart,
     counts: Vec<Count>,
     certificate_ends: Option<String>,
@@ -99,6 +125,8 @@ struct Page {
     /// None without an allow-list.
     bots: Option<Vec<Fact>>,
     configuration: Vec<Fact>,
+    /// What is set, and where.
+    settings: Option<Text>,
 }
 
 /// A word and how it is shown.
@@ -119,6 +147,15 @@ struct Budget {
     text: String,
     /// From 0 to 1.
     part: String,
+}
+
+/// A worker.
+struct WorkerRow {
+    number: usize,
+    busy: Budget,
+    tasks: usize,
+    /// Its longest delay in the last minute.
+    late: String,
 }
 
 /// Requests that ended alike.
@@ -158,11 +195,14 @@ impl Page {
             most_refused: most_refused(hour),
             overhead: Quantiles::of(&hour.overhead),
             upstream_time: Quantiles::of(&hour.upstream),
+            recent_overhead: Quantiles::of(&overview.recent.overhead),
+            recent_upstream: Quantiles::of(&overview.recent.upstream),
             hit_rate: percent(hour.hit_rate),
             cache: Budget::of_bytes(overview.budgets.token_cache_bytes),
             connections: Budget::of(overview.budgets.connections),
             requests: Budget::of(overview.budgets.requests),
             memory: Budget::of_bytes(overview.budgets.memory_bytes),
+            workers: overview.workers.iter().enumerate().map(WorkerRow::of).collect(),
             chart: Chart::of(&hour.minutes),
             counts: counts(overview),
             certificate_ends: overview.certificate_ends.map(|end| duration(view::seconds_since(now, end))),
@@ -176,6 +216,7 @@ impl Page {
             revocations: facts::revocations(&overview.revocations),
             bots: overview.bots.as_ref().map(facts::bots),
             configuration: facts::configuration(overview),
+            settings: names.then(|| Text::of_lines(&overview.config.settings)),
         }
     }
 }
@@ -203,6 +244,17 @@ impl Budget {
             text: format!("{} of {}", shown(used), shown(limit)),
             part: format!("{part:.3}"),
         }
+    }
+}
+
+impl WorkerRow {
+    fn of((number, worker): (usize, &WorkerView)) -> Self {
+        let busy = Budget {
+            used: percent(Some(worker.busy)),
+            text: format!("{:.0} %", worker.busy * 100.0),
+            part: format!("{:.3}", worker.busy),
+        };
+        Self { number, busy, tasks: worker.tasks, late: seconds(worker.longest_delay_seconds) }
     }
 }
 

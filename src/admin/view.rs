@@ -13,7 +13,7 @@ use crate::claims::TokenClass;
 use crate::history::{LastHour, Recent};
 use crate::introspection::IntrospectionStatus;
 use crate::jwks::SourceStatus;
-use crate::metrics::{Buckets, RuleCounts};
+use crate::metrics::{Buckets, Faults, RuleCounts};
 use crate::refusals::Refusal;
 use crate::revocation_list::ListStatus;
 use crate::signals::{Signal, SignalEvent};
@@ -43,6 +43,12 @@ pub struct Overview {
     pub budgets: Budgets,
     /// Whether the backend can be reached, as far as is known.
     pub upstream_up: bool,
+    /// How the last attempt to connect to it failed, while it cannot be reached.
+    pub upstream_failure: Option<String>,
+    /// What went wrong in the process itself, since the start.
+    pub faults: Faults,
+    /// Why audit records cannot be written, if the last ones could not.
+    pub audit_failure: Option<String>,
     /// When the certificate of the listener ends.
     #[serde(serialize_with = "serialized_if_any")]
     pub certificate_ends: Option<SystemTime>,
@@ -72,10 +78,18 @@ pub struct Overview {
 /// What a worker has done since the start, and what it does.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct WorkerView {
-    /// How long it was not waiting for events.
+    /// How long it was not waiting for events, since the start.
     pub busy_seconds: f64,
+    /// The busy part of the last few seconds, from 0 to 1.
+    pub busy: f64,
     /// Its tasks: its connections, and a few of its own.
     pub tasks: usize,
+    /// How late it last ran a timer, or how long one is overdue if that is longer.
+    pub delay_seconds: f64,
+    /// For how long it has not come back to run a timer that is due.
+    pub overdue_seconds: f64,
+    /// The longest such delay of the last minute.
+    pub longest_delay_seconds: f64,
 }
 
 /// What is used of the limits.
@@ -178,6 +192,9 @@ pub struct ConfigView {
     pub rules: Vec<String>,
     /// Settings that are probably mistakes.
     pub warnings: Vec<String>,
+    /// What is not a default, as YAML with the place of each value. Without secrets, but with names of people.
+    #[serde(skip)]
+    pub settings: String,
 }
 
 /// The most recent reload.
@@ -271,6 +288,7 @@ fn last_hour<S: Serializer>(hour: &LastHour, serializer: S) -> Result<S::Ok, S::
         "overhead_seconds": quantiles(&hour.overhead),
         "upstream_seconds": quantiles(&hour.upstream),
         "token_cache_hit_rate": hour.hit_rate,
+        "faults": hour.faults,
         "rules": rules.collect::<serde_json::Map<_, _>>(),
     });
     value.serialize(serializer)

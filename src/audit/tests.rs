@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod output;
+
 /// Collects what was written.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);

@@ -1,4 +1,4 @@
-//! `metagate top`: what a running proxy does now, and which part of it is at its limit.
+//! `metagate top`: what a running proxy does now, and first what needs a look.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::thread::sleep;
@@ -12,8 +12,6 @@ use url::Url;
 use super::running::{self, Ask};
 use super::{ConfigArguments, Failure, write_out};
 
-mod limits;
-mod text;
 mod view;
 
 /// The shortest time between two updates: the proxy's own figures are of the last seconds.

@@ -19,6 +19,14 @@ pub fn print(loaded: &Loaded) -> String {
     out
 }
 
+/// The same, but only what is not a default.
+pub fn print_set(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    let place = Place { only_set: true, ..Place::default() };
+    section(&mut out, &loaded.merged, Some(&loaded.merged.root), &place);
+    out
+}
+
 /// A position in the configuration.
 #[derive(Default)]
 struct Place {
@@ -27,6 +35,8 @@ struct Place {
     indent: usize,
     /// Whether this is an element of a list, which shows only the keys that are set.
     element: bool,
+    /// Whether defaults are left out.
+    only_set: bool,
 }
 
 fn section(out: &mut String, merged: &Merged, dict: Option<&Dict>, place: &Place) {
@@ -40,6 +50,7 @@ fn section(out: &mut String, merged: &Merged, dict: Option<&Dict>, place: &Place
             schema: settings::join(&place.schema, name),
             indent: place.indent,
             element: place.element,
+            only_set: place.only_set,
         };
         match settings::find(&below.schema) {
             Some(key) => entry(out, merged, key, name, value, &below),
@@ -49,9 +60,13 @@ fn section(out: &mut String, merged: &Merged, dict: Option<&Dict>, place: &Place
                     line(out, place.indent, &format!("{name}: {{}}"));
                     continue;
                 }
-                line(out, place.indent, &format!("{name}:"));
                 let below = Place { indent: place.indent + 2, ..below };
-                section(out, merged, keys, &below);
+                let mut text = String::new();
+                section(&mut text, merged, keys, &below);
+                if !(place.only_set && text.is_empty()) {
+                    line(out, place.indent, &format!("{name}:"));
+                    out.push_str(&text);
+                }
             }
         }
     }
@@ -59,6 +74,9 @@ fn section(out: &mut String, merged: &Merged, dict: Option<&Dict>, place: &Place
 
 fn entry(out: &mut String, merged: &Merged, key: &Key, name: &str, value: Option<&Value>, place: &Place) {
     let origin = value.and_then(|value| merged.origin(&place.path, value));
+    if place.only_set && matches!(origin, None | Some(Origin::Default)) && !place.element {
+        return;
+    }
     let comment = match origin {
         Some(Origin::Default) => "default".to_owned(),
         Some(Origin::Environment(name)) => format!("env {name}"),
@@ -88,6 +106,7 @@ fn list_element(out: &mut String, merged: &Merged, element: &Value, place: &Plac
         schema: format!("{}[]", place.schema),
         indent: place.indent + 4,
         element: true,
+        only_set: place.only_set,
     };
     let mut text = String::new();
     section(&mut text, merged, element.as_dict(), &below);

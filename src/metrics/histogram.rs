@@ -74,10 +74,15 @@ impl Buckets {
         Self { bounds: self.bounds, counts }
     }
 
+    /// How many observations there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
     /// The duration that this part of the observations did not exceed, in seconds: `0.5` is the median. It is interpolated
     /// within a bucket, as Prometheus does it. `None` without observations.
     pub fn quantile(&self, part: f64) -> Option<f64> {
-        let all: u64 = self.counts.iter().sum();
+        let all = self.count();
         if all == 0 {
             return None;
         }

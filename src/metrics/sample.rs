@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::Metrics;
 use super::histogram::Buckets;
-use super::labels::RequestLabelSet;
+use super::labels::{RequestLabelSet, ResultLabel};
 
 /// The counters at one moment. Those of an earlier one are never larger.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,33 @@ pub struct Sample {
     pub hits: u64,
     /// Look-ups of a token that were not.
     pub misses: u64,
+    /// What went wrong in the process itself.
+    pub faults: Faults,
+}
+
+/// What went wrong in the process itself, and is not part of any request's outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Faults {
+    /// Panics.
+    pub panics: u64,
+    /// Audit records that were dropped.
+    pub audit_dropped: u64,
+    /// Lines of the log that were dropped.
+    pub log_dropped: u64,
+    /// Spans that no collector took.
+    pub spans_lost: u64,
+}
+
+impl Faults {
+    /// Those since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            panics: self.panics.saturating_sub(earlier.panics),
+            audit_dropped: self.audit_dropped.saturating_sub(earlier.audit_dropped),
+            log_dropped: self.log_dropped.saturating_sub(earlier.log_dropped),
+            spans_lost: self.spans_lost.saturating_sub(earlier.spans_lost),
+        }
+    }
 }
 
 /// The requests that one rule decided about.
@@ -42,6 +71,7 @@ impl Metrics {
             upstream: self.upstream_duration.buckets(),
             hits: self.token_cache.get(0),
             misses: self.token_cache.get(1),
+            faults: self.faults(),
             ..Sample::default()
         };
         self.requests.for_each(|RequestLabelSet { decision, reason, rule, .. }, count| {
@@ -60,5 +90,15 @@ impl Metrics {
             }
         });
         sample
+    }
+
+    fn faults(&self) -> Faults {
+        let lost = Self::SPAN_RESULTS.into_iter().filter(|result| *result != "exported");
+        Faults {
+            panics: self.panics.get(),
+            audit_dropped: self.audit_dropped.get(),
+            log_dropped: self.log_dropped.get(),
+            spans_lost: lost.map(|result| self.spans.get_or_create(&ResultLabel { result }).get()).sum(),
+        }
     }
 }

@@ -45,7 +45,7 @@ fn used() -> Metrics {
     metrics.jwks_next_refresh(SOURCE, UNIX_EPOCH);
     metrics.jwks_kid_reused(SOURCE);
     metrics.jwks_skipped(SOURCE, "duplicate", 1);
-    metrics.worker(0, Duration::from_secs(1), 1);
+    metrics.worker(0, 1.0, 1, 0.002);
     metrics
 }
 

@@ -2,31 +2,22 @@
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
-
-use tokio::runtime::RuntimeMetrics;
+use std::time::{Instant, SystemTime};
 
 use super::Process;
 use crate::admin::{
     BotsView, Budgets, ConfigView, Overview, RevocationView, SourceView, Usage, WorkerView, by_how,
 };
-use crate::config::Finding;
+use crate::config::{self, Finding};
 use crate::gateway::Gateway;
 use crate::numeric_date::NumericDate;
-
-fn worker(runtime: &RuntimeMetrics) -> WorkerView {
-    WorkerView {
-        busy_seconds: runtime.worker_total_busy_duration(0).as_secs_f64(),
-        tasks: runtime.num_alive_tasks(),
-    }
-}
 
 impl Process {
     /// The current state.
     pub(super) fn overview(&self) -> Overview {
         let current = self.current();
         let (loaded, now) = (&current.loaded, SystemTime::now());
-        let (config, sample) = (&loaded.config, self.metrics.sample());
+        let (config, sample) = (&loaded.config, self.counters());
         let last_hour = self.history.last_hour(now, &sample);
         let up = self.metrics.upstream_up.get() != 0;
         Overview {
@@ -43,6 +34,7 @@ impl Process {
                 upstream: config.upstream.to_string(),
                 issuers: config.trust.iter().map(|entry| entry.name.to_string()).collect(),
                 rules: config.policy.rules.iter().map(|rule| rule.name.to_string()).collect(),
+                settings: config::print_set(loaded),
                 warnings: loaded.warnings.iter().map(Finding::in_brief).collect(),
             },
             last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -58,16 +50,28 @@ impl Process {
             connections: self.metrics.connections.get(),
             budgets: self.budgets(),
             upstream_up: up,
+            upstream_failure: current
+                .worker_states()
+                .first()
+                .and_then(|state| state.upstream.reachability().cause()),
+            faults: sample.faults,
+            audit_failure: self.audit.failure(Instant::now()),
             certificate_ends: current.certificate_ends(),
             requests: by_how(&sample.requests),
             recent: last_hour.recent.clone(),
             last_hour,
-            workers: self.runtimes.iter().map(worker).collect(),
+            workers: self.worker_views(),
             totals: sample.requests,
             tokens: self.tokens.current(NumericDate::from(now)),
             signals: self.signals.recent(now),
             now,
         }
+    }
+
+    /// What each worker does now.
+    pub(super) fn worker_views(&self) -> Vec<WorkerView> {
+        let now = Instant::now();
+        self.workers.iter().map(|worker| worker.read(now)).collect()
     }
 
     fn budgets(&self) -> Budgets {

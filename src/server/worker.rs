@@ -5,12 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
-use tokio::runtime::RuntimeMetrics;
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
+use super::pulse::{self, Pulse, Reading};
+use crate::admin::WorkerView;
 use crate::budget::{Budget, OpenConnection, Turns, take_turns};
 use crate::connection::{self, ShutdownPhase, Slots, Stream, WorkerContext, WorkerState};
 use crate::gateway::ListenerKind;
@@ -42,10 +45,31 @@ const EVENT_INTERVAL: u32 = 16;
 /// The size of the task of a connection, at most. Every idle connection holds it.
 const TASK_BYTES: usize = 8 * 1024;
 
-const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
 const WORTH_GIVING_BACK: usize = 4 << 20;
 /// Giving back takes time, in which clients wait. So the rest is given back only once it is calm.
 const SETTLED_INTERVALS: u32 = 4;
+
+/// How to find out what a worker does.
+#[derive(Clone)]
+pub(super) struct WorkerGauge {
+    runtime: RuntimeMetrics,
+    pulse: Arc<Pulse>,
+}
+
+impl WorkerGauge {
+    /// What the worker does now.
+    pub(super) fn read(&self, now: Instant) -> WorkerView {
+        let Reading { delay, overdue, longest, busy } = self.pulse.read(now);
+        WorkerView {
+            busy_seconds: self.runtime.worker_total_busy_duration(0).as_secs_f64(),
+            busy,
+            tasks: self.runtime.num_alive_tasks(),
+            delay_seconds: delay.as_secs_f64(),
+            overdue_seconds: overdue.as_secs_f64(),
+            longest_delay_seconds: longest.as_secs_f64(),
+        }
+    }
+}
 
 /// All workers.
 pub(super) struct Workers {
@@ -56,7 +80,7 @@ pub(super) struct Workers {
 struct Worker {
     jobs: UnboundedSender<Job>,
     open: Arc<AtomicUsize>,
-    runtime: RuntimeMetrics,
+    gauge: WorkerGauge,
     thread: thread::JoinHandle<()>,
 }
 
@@ -81,25 +105,26 @@ impl Workers {
                 policy_number,
             };
             let (jobs, receiver) = unbounded_channel();
-            let metrics_of_runtime = runtime.metrics();
+            let pulse = Arc::new(Pulse::new(Instant::now()));
+            let gauge = WorkerGauge { runtime: runtime.metrics(), pulse: pulse.clone() };
             let open = Arc::new(AtomicUsize::new(0));
             let (counted, budget) = (open.clone(), budget.clone());
             let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 runtime.block_on(async {
-                    tokio::spawn(give_back_memory(budget));
+                    tokio::spawn(every_second(budget, pulse));
                     serve(receiver, context, counted).await;
                 });
                 // Drops the connections that are still open after the drain.
                 runtime.shutdown_background();
             })?;
-            workers.push(Worker { jobs, open, runtime: metrics_of_runtime, thread });
+            workers.push(Worker { jobs, open, gauge, thread });
         }
         Ok(Self { workers, shutdown })
     }
 
-    /// What the runtime of each worker counts.
-    pub(super) fn runtimes(&self) -> Vec<RuntimeMetrics> {
-        self.workers.iter().map(|worker| worker.runtime.clone()).collect()
+    /// One for each worker.
+    pub(super) fn gauges(&self) -> Vec<WorkerGauge> {
+        self.workers.iter().map(|worker| worker.gauge.clone()).collect()
     }
 
     /// Gives a connection to the worker with the fewest connections.
@@ -158,13 +183,16 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
     }
 }
 
-/// Returns this thread's free memory to the system when clients hold much less than before. mimalloc returns pages only
-/// while it allocates or frees, and after a burst nothing does.
-async fn give_back_memory(budget: Arc<Budget>) {
-    let mut ticks = tokio::time::interval(GIVE_BACK_INTERVAL);
-    let mut ebb = Ebb::default();
+/// Says how late the worker is, and returns its thread's free memory to the system when clients hold much less than before.
+/// mimalloc returns pages only while it allocates or frees, and after a burst nothing does.
+async fn every_second(budget: Arc<Budget>, pulse: Arc<Pulse>) {
+    let mut ticks = tokio::time::interval(pulse::INTERVAL);
+    // After a delay, the next one is due an interval later.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut ebb, runtime) = (Ebb::default(), Handle::current().metrics());
     loop {
-        ticks.tick().await;
+        let due = ticks.tick().await;
+        pulse.beat(due.into_std(), Instant::now(), runtime.worker_total_busy_duration(0));
         if ebb.is_worth_giving_back(budget.memory()) {
             // mimalloc collects all free memory before an allocation fails. There is no other way without unsafe code.
             let _ = std::hint::black_box(&mut Vec::<u8>::new()).try_reserve_exact(isize::MAX.unsigned_abs());

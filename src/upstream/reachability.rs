@@ -21,22 +21,35 @@ const MIN_DOWN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Reachability {
     metrics: Arc<Metrics>,
-    /// When it became unreachable, if it is.
-    since: Mutex<Option<Instant>>,
+    /// While it is unreachable.
+    down: Mutex<Option<Down>>,
+}
+
+#[derive(Debug)]
+struct Down {
+    since: Instant,
+    /// How the last attempt failed.
+    cause: Box<str>,
 }
 
 impl Reachability {
     /// The state at the start.
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         metrics.upstream_up.set(1);
-        Arc::new(Self { metrics, since: Mutex::default() })
+        Arc::new(Self { metrics, down: Mutex::default() })
     }
 
     /// The backend could not be reached.
     pub(super) fn failed(&self, cause: &str) {
-        if self.goes_down(Instant::now()) {
+        if self.goes_down(Instant::now(), cause) {
             tracing::warn!(cause, "the backend is unreachable");
         }
+    }
+
+    /// How the last attempt to open a connection failed; `None` while the backend is reachable.
+    pub fn cause(&self) -> Option<String> {
+        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        down.as_ref().map(|down| down.cause.to_string())
     }
 
     /// The backend has responded.
@@ -58,24 +71,32 @@ impl Reachability {
     }
 
     /// Returns whether this changes the state.
-    fn goes_down(&self, now: Instant) -> bool {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = since.is_none();
-        if changes {
-            *since = Some(now);
-            self.metrics.upstream_up.set(0);
+    fn goes_down(&self, now: Instant, cause: &str) -> bool {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *down {
+            Some(down) if *down.cause == *cause => false,
+            Some(down) => {
+                down.cause = cause.into();
+                false
+            }
+            None => {
+                *down = Some(Down { since: now, cause: cause.into() });
+                self.metrics.upstream_up.set(0);
+                true
+            }
         }
-        changes
     }
 
     /// Returns how long the backend was unreachable, if this changes the state.
     fn comes_up(&self, now: Instant) -> Option<Duration> {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let down =
-            since.map(|since| now.saturating_duration_since(since)).filter(|down| *down >= MIN_DOWN)?;
-        *since = None;
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = now.saturating_duration_since(down.as_ref()?.since);
+        if time < MIN_DOWN {
+            return None;
+        }
+        *down = None;
         self.metrics.upstream_up.set(1);
-        Some(down)
+        Some(time)
     }
 }
 
@@ -89,14 +110,17 @@ mod tests {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         assert!(reachability.is_up());
         assert_eq!(reachability.comes_up(start), None, "it never was down");
-        assert!(reachability.goes_down(start));
+        assert!(reachability.goes_down(start, "refused"));
+        assert_eq!(reachability.cause().as_deref(), Some("refused"));
         assert!(!reachability.is_up());
-        assert!(!reachability.goes_down(start + second), "a second failure changes nothing");
+        assert!(!reachability.goes_down(start + second, "no route"), "a second failure changes nothing");
+        assert_eq!(reachability.cause().as_deref(), Some("no route"), "but its cause");
         assert_eq!(reachability.comes_up(start + second / 2), None, "a connection that was open before");
         assert!(!reachability.is_up());
         assert_eq!(reachability.comes_up(start + 90 * second), Some(90 * second));
         assert_eq!(reachability.comes_up(start + 90 * second), None);
         assert!(reachability.is_up());
-        assert!(reachability.goes_down(start + 91 * second), "and down again");
+        assert_eq!(reachability.cause(), None);
+        assert!(reachability.goes_down(start + 91 * second, "refused"), "and down again");
     }
 }

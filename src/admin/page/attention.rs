@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use super::super::view::{self, Outcome, Overview};
 use super::{Text, duration, keys};
 use crate::backend::PUBLISHED_KEY_ID;
 use crate::numeric_date::NumericDate;
 use crate::signals::Signal;
+
+mod process;
 
 /// A certificate that ends within this time is shown.
 const CERTIFICATE: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -16,10 +20,18 @@ const TOKEN: Duration = Duration::from_secs(7 * 24 * 3_600);
 const MAX_TOKENS: usize = 5;
 
 /// One thing to look at.
+#[derive(Serialize)]
 pub(super) struct Item {
+    /// `bad`: something does not work. `warn`: it may not for long.
+    #[serde(rename = "level")]
     pub(super) class: &'static str,
     pub(super) title: &'static str,
+    #[serde(serialize_with = "text")]
     pub(super) text: Text,
+}
+
+fn text<S: Serializer>(text: &Text, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text.0)
 }
 
 impl Item {
@@ -35,20 +47,9 @@ impl Item {
 /// Everything to look at, the most urgent first. `names` permits names of people.
 pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
     let mut items = Vec::new();
-    if !overview.upstream_up {
-        items.push(Item::bad(
-            "The backend is down.",
-            format!("No connection to {} can be opened.", overview.config.upstream),
-        ));
-    }
-    for source in overview.sources.iter().map(|source| &source.status) {
-        if let Some(failure) = &source.failure {
-            items.push(Item::bad(
-                "Keys cannot be fetched.",
-                format!("{} of {}: {failure}", source.name, source.entry),
-            ));
-        }
-    }
+    process::unreachable(overview, &mut items);
+    process::faults(overview, &mut items);
+    process::limits(overview, &mut items);
     if let Some(Outcome::Refused { errors, .. }) = overview.last_reload.as_ref().map(|last| &last.outcome) {
         items.push(Item::bad(
             "The last configuration was refused.",

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::view::{
-    BotsView, Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage,
+    BotsView, Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage, WorkerView,
 };
 use super::*;
 use crate::bot_list::BotListStatus;
@@ -16,13 +16,15 @@ use crate::claims::TokenClass;
 use crate::history::Minute;
 use crate::jose::{KeyFault, SkippedKey};
 use crate::jwks::SourceStatus;
-use crate::metrics::RuleCounts;
+use crate::metrics::{Faults, RuleCounts};
 use crate::numeric_date::NumericDate;
 use crate::revocation::RevokedBy;
 use crate::revocation_list::ListStatus;
 use crate::signals::{Signal, SignalEvent};
 use crate::test_support::{p256_key, parsed};
 use crate::tokens_in_use::UsedToken;
+
+mod process;
 
 const ODD: &str = "<script>alert('x')</script>\"&\u{202e}";
 const SAFE: &str = "&#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62;&#34;&#38;";
@@ -80,6 +82,7 @@ fn overview() -> Overview {
             issuers: vec![ODD.to_owned()],
             rules: vec![ODD.to_owned(), "unused".to_owned()],
             warnings: vec![ODD.to_owned()],
+            settings: format!("listen: 0.0.0.0:1  # env METAGATE_LISTEN\nissuer: {ODD}\n"),
         },
         last_reload: Some(LastReload {
             at: at(0),
@@ -125,6 +128,9 @@ fn overview() -> Overview {
             token_cache_bytes: usage,
         },
         upstream_up: true,
+        upstream_failure: None,
+        faults: Faults::default(),
+        audit_failure: None,
         certificate_ends: Some(at(NOW + 3 * 86_400)),
         requests: BTreeMap::new(),
         totals: requests.clone(),
@@ -138,7 +144,14 @@ fn overview() -> Overview {
             ..LastHour::default()
         },
         recent: Default::default(),
-        workers: Vec::new(),
+        workers: vec![WorkerView {
+            busy_seconds: 100.0,
+            busy: 0.25,
+            tasks: 12,
+            delay_seconds: 0.001,
+            overdue_seconds: 0.0,
+            longest_delay_seconds: 0.0015,
+        }],
         tokens: vec![
             used(ODD, TokenClass::Bot, "k-new", Some(2 * 86_400)),
             used("ada", TokenClass::User, "k-old", Some(60)),
@@ -225,8 +238,14 @@ fn the_numbers_of_the_last_hour_are_shown() {
         "<td class=\"right\">20<td class=\"right\">2 and 3 would be</tr>",
         "unused<td class=\"right\">0<td class=\"right\">never met</tr>",
         "1 of 4 <progress",
+        "<tr><td>0<td>25 % <progress max=\"1\" value=\"0.250\"></progress><td class=\"right\">12<td class=\"right\">2 ms</tr>",
     ] {
-        assert!(page.replace("</span><progress", " <progress").contains(expected), "{expected}: {page}");
+        assert!(
+            page.replace("</span><progress", " <progress")
+                .replace("%<progress", "% <progress")
+                .contains(expected),
+            "{expected}: {page}"
+        );
     }
 }
 
@@ -262,8 +281,10 @@ fn names_of_people_are_shown_only_on_request() {
     assert!(page.contains("X-Metagate: 1") && !page.contains("<th>who"), "{page}");
     assert!(!page.contains("f-etl") && !page.contains(">etl<"), "{page}");
     assert!(page.contains("bot in 2days"), "{page}");
+    assert!(!page.contains("METAGATE_LISTEN"), "rules and mappings name people");
     let page = render(&overview(), Some(&[]));
     assert!(page.contains("f-etl") && page.contains("none since the start"), "{page}");
+    assert!(page.contains("listen: 0.0.0.0:1  # env METAGATE_LISTEN\nissuer: "), "{page}");
 }
 
 #[test]

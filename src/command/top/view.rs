@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::limits::{self, workers};
-use super::text::{duration, percent};
-
+/// How much of what needs a look is shown.
+const MAX_ITEMS: usize = 12;
 /// How many reasons of refusals are shown.
 const MAX_REASONS: usize = 5;
 /// How many key sources are shown.
@@ -23,12 +22,14 @@ pub(super) fn render(before: &Value, now: &Value, between: Duration) -> String {
         let _ = writeln!(text, "{name:<14}{value}");
     };
     line("metagate", &process(now));
-    let reached = limits::reached(before, now, seconds);
-    for (at, limit) in reached.iter().enumerate() {
-        line(if at == 0 { "at its limit" } else { "" }, limit);
+    let attention = attention(now);
+    for (at, item) in attention.iter().take(MAX_ITEMS).enumerate() {
+        line(if at == 0 { "needs a look" } else { "" }, item);
     }
-    if reached.is_empty() {
-        line("at its limit", "nothing");
+    match attention.len().checked_sub(MAX_ITEMS) {
+        Some(more) if more > 0 => line("", &format!("and {more} more: see the status page")),
+        _ if attention.is_empty() => line("needs a look", "nothing"),
+        _ => {}
     }
     let rates = rates(before, now, seconds);
     // A sum of nothing would be -0.0.
@@ -52,6 +53,15 @@ pub(super) fn render(before: &Value, now: &Value, between: Duration) -> String {
         line(if at == 0 { "keys" } else { "" }, &key_source(source));
     }
     text
+}
+
+/// What needs a look, the most urgent first.
+fn attention(now: &Value) -> Vec<String> {
+    let item = |item: &Value| {
+        let text = |name: &str| item[name].as_str().unwrap_or_default();
+        format!("{} {}", text("title"), text("text"))
+    };
+    now["needs_a_look"].as_array().into_iter().flatten().map(item).collect()
 }
 
 fn process(now: &Value) -> String {
@@ -101,14 +111,35 @@ fn refusals(rates: &BTreeMap<String, f64>) -> String {
 }
 
 fn busy(before: &Value, now: &Value, seconds: f64) -> String {
-    let tasks = |at: usize| now["workers"][at]["tasks"].as_u64().unwrap_or_default();
-    let workers = workers(before, now, seconds);
-    joined(
-        workers
-            .iter()
-            .enumerate()
-            .map(|(at, part)| format!("{at}: {} busy, {} tasks", percent(*part), tasks(at))),
-    )
+    let one = |(at, part): (usize, f64)| {
+        let worker = &now["workers"][at];
+        let tasks = worker["tasks"].as_u64().unwrap_or_default();
+        let late = worker["longest_delay_seconds"].as_f64();
+        let late = late.map_or(String::new(), |late| format!(", up to {} late", duration(late)));
+        format!("{at}: {} busy, {tasks} tasks{late}", percent(part))
+    };
+    joined(workers(before, now, seconds).into_iter().enumerate().map(one))
+}
+
+/// The busy part of each worker, from 0 to 1.
+fn workers(before: &Value, now: &Value, seconds: f64) -> Vec<f64> {
+    let of = |state: &Value, at: usize| state["workers"][at]["busy_seconds"].as_f64();
+    let count = now["workers"].as_array().map_or(0, Vec::len);
+    let part = |at: usize| {
+        let (earlier, later) = (of(before, at)?, of(now, at)?);
+        // A process that was started again counts from zero.
+        let busy = if later < earlier { later } else { later - earlier };
+        // One that does not come back is not counted until it does.
+        let stuck = now["workers"][at]["overdue_seconds"].as_f64().filter(|overdue| *overdue >= seconds);
+        Some(stuck.map_or((busy / seconds).clamp(0.0, 1.0), |_| 1.0))
+    };
+    (0..count).map(|at| part(at).unwrap_or_default()).collect()
+}
+
+/// What is used of a budget.
+fn part(budget: &Value) -> Option<f64> {
+    let limit = budget["limit"].as_f64().filter(|limit| *limit > 0.0)?;
+    Some(budget["used"].as_f64()? / limit)
 }
 
 fn quantiles(quantiles: &Value) -> String {
@@ -121,7 +152,7 @@ fn quantiles(quantiles: &Value) -> String {
 fn budget(budget: &Value, show: fn(u64) -> String) -> String {
     let (used, limit) =
         (budget["used"].as_u64().unwrap_or_default(), budget["limit"].as_u64().unwrap_or_default());
-    let part = limits::part(budget).unwrap_or_default();
+    let part = part(budget).unwrap_or_default();
     format!("{} of {} ({})", show(used), show(limit), percent(part))
 }
 
@@ -141,6 +172,18 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
 
 fn number(value: f64) -> String {
     if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.0} %", part * 100.0)
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        short if short < 0.001 => format!("{:.0} µs", short * 1e6),
+        short if short < 1.0 => format!("{:.1} ms", short * 1e3),
+        long => format!("{long:.1} s"),
+    }
 }
 
 fn plain(count: u64) -> String {
@@ -167,7 +210,7 @@ mod tests {
                 "upstream_seconds": {"p50": 0.002, "p99": 1.25},
                 "token_cache_hit_rate": 0.987,
             },
-            "workers": [{"busy_seconds": busy, "tasks": 12}, {"busy_seconds": 0.0, "tasks": 3}],
+            "workers": [{"busy_seconds": busy, "tasks": 12, "delay_seconds": 0.001, "longest_delay_seconds": 0.0015}, {"busy_seconds": 0.0, "tasks": 3}],
             "budgets": {
                 "connections": {"used": 5, "limit": 100}, "requests": {"used": 1, "limit": 100},
                 "memory_bytes": {"used": 1_048_576, "limit": 10_485_760},
@@ -187,11 +230,11 @@ mod tests {
             text,
             "\
 metagate      1.2.3  ready  up 1h 2m  http://backend:8585 is up
-at its limit  nothing
+needs a look  nothing
 requests      106/s  allow 100  deny 6.0
 time, ours    p50 25 µs  p99 900 µs
 time, backend p50 2.0 ms  p99 1.2 s
-workers       0: 25 % busy, 12 tasks  1: 0 % busy, 3 tasks
+workers       0: 25 % busy, 12 tasks, up to 1.5 ms late  1: 0 % busy, 3 tasks
 connections   5 of 100 (5 %)
 in flight     1 of 100 (1 %)
 memory        1.0 MiB of 10.0 MiB (10 %)
@@ -203,57 +246,31 @@ keys          okta  https://okta.example/keys  1 usable, fetched 1m 5s ago: ok
     }
 
     #[test]
-    fn the_part_at_its_limit_comes_first() {
-        let limits = |change: fn(&mut Value), busy| {
-            let mut now = state(0, 0, busy);
-            change(&mut now);
-            limits::reached(&state(0, 0, 0.0), &now, 1.0)
+    fn what_needs_a_look_comes_first() {
+        let item =
+            |number: usize| json!({"level": "bad", "title": format!("Title {number}."), "text": "text"});
+        let with = |count: usize| {
+            let mut now = state(0, 0, 0.0);
+            now["needs_a_look"] = (0..count).map(item).collect();
+            let text = render(&state(0, 0, 0.0), &now, Duration::from_secs(1));
+            text.lines().skip(1).take_while(|line| !line.starts_with("requests")).map(str::to_owned).collect()
         };
-        assert!(limits(|_| {}, 0.89).is_empty());
-        assert_eq!(limits(|_| {}, 0.95), ["1 of 2 workers are busy: a few connections cost much."]);
-        let all = |now: &mut Value| now["workers"] = json!([{"busy_seconds": 0.95}]);
-        assert_eq!(
-            limits(all, 0.0),
-            ["All workers are busy: processor time is the limit. Add cores or replicas."]
-        );
-        let full = |now: &mut Value| {
-            now["budgets"]["memory_bytes"]["used"] = json!(10_000_000);
-            now["upstream_up"] = json!(false);
-            now["recent"]["upstream_seconds"]["p50"] = json!(2.5);
-        };
-        assert_eq!(
-            limits(full, 0.0),
-            [
-                "The backend cannot be reached.",
-                "The memory for clients: 95 % of limits.memory.",
-                "The backend takes 2.5 s for half of the requests: clients wait for it.",
-            ]
-        );
-        let few_hits = |now: &mut Value| {
-            now["budgets"]["token_cache_bytes"]["used"] = json!(33_000_000);
-            now["recent"]["token_cache_hit_rate"] = json!(0.2);
-            now["sources"][0]["failure"] = json!("timeout");
-            now["sources"][0]["age_seconds"] = json!(null);
-        };
-        assert_eq!(
-            limits(few_hits, 0.0),
-            [
-                "Keys of https://okta.example/keys cannot be fetched.",
-                "The token cache is full, and only 20 % are hits: tokenCache.maxBytes.",
-            ]
-        );
+        let lines: Vec<String> = with(2);
+        assert_eq!(lines, ["needs a look  Title 0. text", "              Title 1. text"]);
+        let lines: Vec<String> = with(MAX_ITEMS);
+        assert_eq!(lines.len(), MAX_ITEMS);
+        let lines: Vec<String> = with(MAX_ITEMS + 3);
+        assert_eq!(lines.len(), MAX_ITEMS + 1);
+        assert_eq!(lines[MAX_ITEMS], "              and 3 more: see the status page");
     }
 
     #[test]
-    fn our_own_part_is_judged_by_enough_requests() {
-        let slow = |requests: u64| {
-            let mut now = state(0, 0, 0.0);
-            now["recent"]["overhead_seconds"]["p99"] = json!(0.02);
-            now["recent"]["requests"] = json!({"allow": requests, "deny: expired": 1});
-            limits::reached(&state(0, 0, 0.0), &now, 1.0)
-        };
-        assert!(slow(100).is_empty());
-        assert_eq!(slow(199), ["Our own part takes 20.0 ms at the 99th percentile."]);
+    fn a_worker_that_does_not_come_back_is_busy() {
+        let mut now = state(0, 0, 0.0);
+        now["workers"][0]["overdue_seconds"] = json!(7.5);
+        now["workers"][0]["longest_delay_seconds"] = json!(7.5);
+        let text = render(&state(0, 0, 0.0), &now, Duration::from_secs(2));
+        assert!(text.contains("0: 100 % busy, 12 tasks, up to 7.5 s late  1: 0 % busy, 3 tasks\n"), "{text}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn top_prints_once_what_a_running_proxy_does() {
     assert!(!text.contains('\u{1b}'), "nothing for a terminal: {text:?}");
     for expected in [
         format!("metagate      {}  ready  up ", env!("CARGO_PKG_VERSION")),
-        "at its limit  ".to_owned(),
+        "needs a look  ".to_owned(),
         "requests      0.0/s".to_owned(),
         "workers       0: ".to_owned(),
         "connections   ".to_owned(),
