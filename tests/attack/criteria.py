@@ -47,5 +47,5 @@ class Times:
     after: float
 
 
-QUICK = Times(warm=0.4, calm=0.8, attack=2.5, after=0.3)
+QUICK = Times(warm=0.3, calm=0.7, attack=2.0, after=0.3)
 FULL = Times(warm=1.0, calm=4.0, attack=20.0, after=2.0)
