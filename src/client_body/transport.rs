@@ -32,8 +32,10 @@ pub const UNSENT_BYTES: u32 = 256 * 1024;
 const LONG_RESPONSE_UNSENT_BYTES: u32 = 512 * 1024;
 const LONG_RESPONSE: u64 = 1 << 20;
 
-/// A body is read no further than this before other tasks have a turn. Its chunks may have a byte each.
+/// A body is read no further than this before other tasks have a turn.
 const BURST: usize = 64 * 1024;
+/// What a piece of it costs besides, in bytes. Its chunks may have a byte each.
+const PIECE_COST: usize = 64;
 
 /// How often the kernel is asked about a client whose body is not read.
 const PRESENCE_INTERVAL: Duration = Duration::from_millis(500);
@@ -239,7 +241,14 @@ impl Transport {
             if let Some(fault) = self.fault {
                 return Poll::Ready(Some(Err(fault.into())));
             }
+            if self.burst >= BURST {
+                self.burst = 0;
+                // Wakes this task after all that are ready, and those for which something has arrived.
+                let _yielded = pin!(tokio::task::yield_now()).poll(cx);
+                return Poll::Pending;
+            }
             if let Some(data) = self.next_data() {
+                self.burst += PIECE_COST;
                 return Poll::Ready(Some(Ok(data)));
             }
             if self.fault.is_some() {
@@ -255,12 +264,6 @@ impl Transport {
             if let Poll::Ready(Err(error)) = self.outgoing.poll_write(&mut self.stream, cx) {
                 self.fault = Some(error.kind());
                 continue;
-            }
-            if self.burst >= BURST {
-                self.burst = 0;
-                // Wakes this task after all that are ready, and those for which something has arrived.
-                let _yielded = pin!(tokio::task::yield_now()).poll(cx);
-                return Poll::Pending;
             }
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => self.fault = Some(io::ErrorKind::UnexpectedEof),
