@@ -124,7 +124,7 @@ struct Output {
 }
 
 /// Owns the writing thread. Dropping it writes what is left. It gives up once the output stalls
-/// ([`SHUTDOWN_STALL_TIMEOUT`]), so that the process ends even if its standard output is not read.
+/// (`SHUTDOWN_STALL_TIMEOUT`), so that the process ends even if its standard output is not read.
 #[derive(Debug)]
 pub struct AuditWriter {
     shared: Arc<Shared>,
