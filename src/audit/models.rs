@@ -36,6 +36,7 @@ fn no_line_waits_for_another() {
             is_closed: AtomicBool::new(false),
             writes: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            output: Mutex::default(),
             metrics: metrics.clone(),
         });
         let (written, writing) = (Written::default(), shared.clone());
