@@ -235,7 +235,7 @@ impl RequestFacts {
     pub fn has_token_in_target(&self) -> bool {
         let Credentials::Bearer(token) = &self.credentials else { return false };
         let (target, token) = (self.path.path_and_query().as_str(), token.as_str());
-        token.len() >= SHORTEST_SEARCHED && target.len() >= token.len() && target.contains(token)
+        token.len() >= SHORTEST_SEARCHED && target.contains(token)
     }
 }
 

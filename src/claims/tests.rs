@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::test_support::{NOW, good_claims, open_rules, signed, verified, with, without};
+use crate::test_support::{NOW, good_claims, open_rules, signed, verified, verified_by, with, without};
 
 /// Validates these claims at [`NOW`].
 fn validated(rules: &ClaimRules, claims: &Value) -> Result<VerifiedToken, ClaimsFault> {

@@ -219,6 +219,24 @@ fn token_is_only_read_from_authorization() {
 }
 
 #[test]
+fn the_bearer_token_is_found_in_the_target() {
+    let (token, short) = ("a".repeat(SHORTEST_SEARCHED), "b".repeat(SHORTEST_SEARCHED - 1));
+    for (token, target, expected) in [
+        (&token, format!("/a?token={token}"), true),
+        (&token, format!("/{token}/x"), true),
+        (&token, format!("/{}", &token[1..]), false),
+        (&token, "/a".to_owned(), false),
+        (&short, format!("/a?token={short}"), false),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let facts = read(&target, Version::HTTP_11, &[("host", "a"), ("authorization", &bearer)]).unwrap();
+        assert_eq!(facts.has_token_in_target(), expected, "{token} in {target}");
+    }
+    let facts = read(&format!("/{token}"), Version::HTTP_11, &[("host", "a")]).unwrap();
+    assert!(!facts.has_token_in_target(), "no token");
+}
+
+#[test]
 fn hostile_bytes_in_credentials_are_malformed() {
     for bytes in [
         &b"Bearer \xff"[..],

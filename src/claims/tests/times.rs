@@ -166,3 +166,11 @@ fn times_can_be_checked_again_later() {
     // The clock was set back.
     assert_eq!(token.check_times(NumericDate::from_secs(NOW - 3600)), Err(ClaimsFault::NotYetValid));
 }
+
+#[test]
+fn a_token_is_valid_until_exp_and_the_leeway() {
+    let until = |claims: Value| verified(claims).valid_until();
+    assert_eq!(until(json!({"exp": NOW + 60})), Some(NumericDate::from_secs(NOW + 60 + LEEWAY)));
+    let endless = verified_by(&ClaimRules { non_expiring: NonExpiring::Any, ..open_rules() }, &bot());
+    assert_eq!(endless.valid_until(), None);
+}
