@@ -139,15 +139,7 @@ impl AuditTrail {
         out: impl Write + Send + 'static,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<(Self, AuditWriter)> {
-        let shared = Arc::new(Shared {
-            buffers: Buffers::default(),
-            is_woken: AtomicBool::new(false),
-            is_closed: AtomicBool::new(false),
-            writes: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            output: Mutex::default(),
-            metrics,
-        });
+        let shared = Arc::new(Shared::new(metrics));
         let writing = shared.clone();
         let (ending, ended) = channel();
         let thread = thread::Builder::new().name("audit".into()).spawn(move || {
@@ -198,6 +190,18 @@ pub fn rfc3339(time: SystemTime) -> String {
 }
 
 impl Shared {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            buffers: Buffers::default(),
+            is_woken: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            writes: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            output: Mutex::default(),
+            metrics,
+        }
+    }
+
     fn write_all_to(&self, mut out: impl Write) {
         let mut taken = Taken::default();
         loop {

@@ -22,12 +22,14 @@ use crate::test_support::{entry, fields, good_claims, key_set, verified, with};
 
 mod bots;
 mod cache;
+mod detailed;
 mod details;
 mod exchange;
 mod presented;
 mod rate;
 mod seen;
 
+use detailed::good;
 use seen::Seen;
 
 const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
@@ -195,7 +197,6 @@ impl Request {
 /// A request that every step would refuse. The faults are fixed one after the other.
 #[test]
 fn the_first_step_that_refuses_decides_the_reason() {
-    let good = || Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
     let mut large = Request::new("/x", &[("connection", "authorization"), ("authorization", "Basic a")]);
     large.content_length = Some(101);
     let reason = |request: &Request, script: &mut Script| request.admit(script).map(drop).unwrap_err();
@@ -292,7 +293,6 @@ fn bodies_are_read_only_with_a_verified_token() {
 fn forward_auth_refuses_fields_that_the_proxy_would_forward() {
     let authorization = format!("Bearer {}", token(&RSA));
     let bearer = ("authorization", &*authorization);
-    let good = || Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
     let (tells, cannot) =
         (Via::ForwardAuth { removes_fields: true }, Via::ForwardAuth { removes_fields: false });
     for (line, via, expected) in [

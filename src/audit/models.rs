@@ -30,15 +30,7 @@ impl Write for Written {
 fn no_line_waits_for_another() {
     let metrics = Arc::new(Metrics::new());
     check(move || {
-        let shared = Arc::new(Shared {
-            buffers: Buffers::default(),
-            is_woken: AtomicBool::new(false),
-            is_closed: AtomicBool::new(false),
-            writes: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            output: Mutex::default(),
-            metrics: metrics.clone(),
-        });
+        let shared = Arc::new(Shared::new(metrics.clone()));
         let (written, writing) = (Written::default(), shared.clone());
         let out = written.clone();
         let writer = thread::spawn(move || writing.write_all_to(out));

@@ -89,6 +89,24 @@ impl RevocationSources {
     }
 }
 
+#[cfg(test)]
+impl StoreAccess {
+    /// One server, and otherwise the defaults, in the namespace `test`.
+    pub(crate) fn of_url(url: Url) -> Self {
+        Self {
+            urls: vec![url],
+            sentinel_master: None,
+            namespace: "test".into(),
+            username: None,
+            password: None,
+            sentinel_password: None,
+            tls: ClientTls::default(),
+            poll: Duration::from_secs(1),
+            max_stale: None,
+        }
+    }
+}
+
 impl StoreAccess {
     /// What identifies the store, without anything secret: the servers, the master and the namespace. The same sentinels may
     /// know several masters.
@@ -120,21 +138,15 @@ mod tests {
 
     #[test]
     fn stores_with_other_masters_have_other_names() {
+        let urls =
+            ["redis://u:s3cr3t@one:26379/1?a=b", "redis://[::1]/1"].map(|url| Url::parse(url).unwrap());
         let access = |master: Option<&str>| StoreAccess {
-            urls: ["redis://u:s3cr3t@one:26379/1?a=b", "redis://[::1]/1"]
-                .map(|url| Url::parse(url).unwrap())
-                .into(),
+            urls: urls.clone().into(),
             sentinel_master: master.map(Into::into),
-            namespace: "prod".into(),
-            username: None,
-            password: None,
-            sentinel_password: None,
-            tls: ClientTls::default(),
-            poll: Duration::from_secs(1),
-            max_stale: None,
+            ..StoreAccess::of_url(urls[0].clone())
         };
-        assert_eq!(access(None).display_name(), "redis://one:26379/1 redis://[::1]/1 (prod)");
+        assert_eq!(access(None).display_name(), "redis://one:26379/1 redis://[::1]/1 (test)");
         let named = access(Some("main")).display_name();
-        assert_eq!(named, "redis://one:26379/1 redis://[::1]/1 master main (prod)");
+        assert_eq!(named, "redis://one:26379/1 redis://[::1]/1 master main (test)");
     }
 }

@@ -1,87 +1,11 @@
 //! Where the rate limits are applied, and what counts against them.
 
-use std::time::{Duration, Instant};
-
+use super::detailed::{Detailed, good};
 use super::*;
-use crate::rate_limiter::{RateLimit, RateLimiter, Wait};
-
-/// An environment whose limits are reached or not.
-struct Limited {
-    script: Script,
-    failures: bool,
-    principal: bool,
-    counted: usize,
-}
-
-impl Limited {
-    fn new(script: Script) -> Self {
-        Self { script, failures: false, principal: false, counted: 0 }
-    }
-}
-
-fn good() -> Script {
-    let script = Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
-    Script { refresh: Refresh::Unchanged, ..script }
-}
-
-fn check(is_reached: bool) -> Result<(), Wait> {
-    let now = Instant::now();
-    let limiter = RateLimiter::new(RateLimit::new(1, Duration::from_millis(1500), 1).unwrap(), now);
-    limiter.try_take("key", now).unwrap();
-    if is_reached { limiter.check("key", now) } else { Ok(()) }
-}
-
-impl Environment for Limited {
-    fn now(&self) -> NumericDate {
-        self.script.now()
-    }
-
-    fn keys(&self) -> Arc<KeyRing> {
-        self.script.keys()
-    }
-
-    fn cached(&mut self, text: &[u8], generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
-        self.script.cached(text, generation, now)
-    }
-
-    fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64) {
-        self.script.keep(text, token, generation);
-    }
-
-    async fn first_keys(&mut self, entry: usize) -> bool {
-        self.script.first_keys(entry).await
-    }
-
-    async fn newer_keys(&mut self, text: &str, entry: usize, generation: u64) -> Refresh {
-        self.script.newer_keys(text, entry, generation).await
-    }
-
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable> {
-        self.script.revocation(token, text)
-    }
-
-    fn check_failures(&mut self) -> Result<(), Wait> {
-        self.script.calls.push("check");
-        check(self.failures)
-    }
-
-    fn count_failure(&mut self) {
-        self.counted += 1;
-    }
-
-    fn take_permit(&mut self, _: &VerifiedToken) -> Result<(), Wait> {
-        self.script.calls.push("permit");
-        check(self.principal)
-    }
-
-    async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {
-        self.script.graphql(facts, headers).await
-    }
-}
 
 #[test]
 fn nothing_of_a_limited_token_is_verified_or_counted() {
-    let mut limited = Limited { failures: true, ..Limited::new(good()) };
+    let mut limited = Detailed { failures: true, ..Detailed::new(good()) };
     for token in [token(&RSA), token(&OTHER_RSA), "a.b.c".to_owned()] {
         let refused = Request::with_token(&token).admit_by(&admission(), &mut limited).map(drop);
         assert_eq!(refused.unwrap_err(), (Step::Rate, Reason::RateLimited));
@@ -94,7 +18,7 @@ fn the_wait_is_in_the_denial() {
     let target = Uri::from_static("/x");
     let request = Request::with_token(&token(&RSA));
     let (admission, head) = (admission(), request.head(&target));
-    let mut limited = Limited { failures: true, ..Limited::new(good()) };
+    let mut limited = Detailed { failures: true, ..Detailed::new(good()) };
     let denied =
         pin!(admission.admit(&head, &mut limited, &mut ())).poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(Err(denial)) = denied else { panic!("it is refused at once") };
@@ -105,7 +29,7 @@ fn the_wait_is_in_the_denial() {
 #[test]
 fn a_cached_token_is_never_limited_by_the_failures_of_others() {
     let cached = Some(Arc::new(verified(json!({}))));
-    let mut limited = Limited { failures: true, ..Limited::new(Script { cached, ..good() }) };
+    let mut limited = Detailed { failures: true, ..Detailed::new(Script { cached, ..good() }) };
     assert!(Request::with_token(&token(&RSA)).admit_by(&admission(), &mut limited).is_ok());
     assert_eq!(limited.script.calls, ["permit", "body"]);
 }
@@ -114,9 +38,9 @@ fn a_cached_token_is_never_limited_by_the_failures_of_others() {
 #[test]
 fn a_token_that_waits_for_keys_is_checked_once() {
     let (old, new) = (key_set(&[OTHER_RSA.jwk_named("old")]), key_set(&[RSA.jwk_named("k")]));
-    let mut limited = Limited::new(Script::new([ring(1, Some(old)), ring(2, Some(new))]));
+    let mut limited = Detailed::new(Script::new([ring(1, Some(old)), ring(2, Some(new))]));
     assert!(Request::with_token(&token(&RSA)).admit_by(&admission(), &mut limited).is_ok());
-    assert_eq!(limited.script.calls, ["check", "newer keys", "keep", "permit", "body"]);
+    assert_eq!(limited.script.calls, ["check", "newer keys", "introspect", "keep", "permit", "body"]);
 }
 
 #[test]
@@ -126,7 +50,7 @@ fn only_tokens_that_are_not_genuine_count() {
         key.token(Algorithm::RS256, Some(kid), &claims(more))
     };
     let counted = |mode, script, field: &str| {
-        let mut limited = Limited::new(script);
+        let mut limited = Detailed::new(script);
         let mut admission = admission();
         admission.authorizer.policy.mode = mode;
         let _ = Request::new("/x", &[("authorization", field)]).admit_by(&admission, &mut limited);
@@ -158,9 +82,9 @@ fn only_tokens_that_are_not_genuine_count() {
 
 #[test]
 fn a_principal_over_its_rate_is_refused_before_the_body_is_read() {
-    let mut limited = Limited { principal: true, ..Limited::new(good()) };
+    let mut limited = Detailed { principal: true, ..Detailed::new(good()) };
     let refused = Request::with_token(&token(&RSA)).admit_by(&admission(), &mut limited).map(drop);
     assert_eq!(refused.unwrap_err(), (Step::Rate, Reason::RateLimited));
-    assert_eq!(limited.script.calls, ["check", "keep", "permit"]);
+    assert_eq!(limited.script.calls, ["check", "introspect", "keep", "permit"]);
     assert_eq!(limited.counted, 0);
 }

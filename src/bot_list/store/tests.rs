@@ -7,23 +7,14 @@ use url::Url;
 use super::super::tests::{config_with, gauges};
 use super::*;
 use crate::bots::BotToken;
-use crate::config::{BotSource, ClientTls};
+use crate::config::BotSource;
 use crate::metrics::Metrics;
 use crate::numeric_date::NumericDate;
 use crate::revocation_list::RevocationsInForce;
 
 fn access(max_stale: Option<Duration>) -> Arc<StoreAccess> {
-    Arc::new(StoreAccess {
-        urls: vec![Url::parse("redis://127.0.0.1:1/0").unwrap()],
-        sentinel_master: None,
-        namespace: "test".into(),
-        username: None,
-        password: None,
-        sentinel_password: None,
-        tls: ClientTls::default(),
-        poll: Duration::from_secs(1),
-        max_stale,
-    })
+    let url = Url::parse("redis://127.0.0.1:1/0").unwrap();
+    Arc::new(StoreAccess { max_stale, ..StoreAccess::of_url(url) })
 }
 
 struct Setup {

@@ -8,7 +8,6 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 use super::*;
-use crate::config::ClientTls;
 use crate::shared_set::{Link, SetReader, step};
 use crate::test_support::verified;
 
@@ -48,17 +47,7 @@ async fn store(script: &Script) -> StoreList {
             tokio::spawn(serve(stream, script.clone()));
         }
     });
-    let access = StoreAccess {
-        urls: vec![url],
-        sentinel_master: None,
-        namespace: "test".into(),
-        username: None,
-        password: None,
-        sentinel_password: None,
-        tls: ClientTls::default(),
-        poll: Duration::from_secs(1),
-        max_stale: None,
-    };
+    let access = StoreAccess::of_url(url);
     let state = SourceState::new("key", "store".to_owned(), "the store".to_owned(), ListFormat::default());
     StoreList::new(state, &Arc::new(access))
 }
