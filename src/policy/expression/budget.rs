@@ -90,7 +90,8 @@ fn parts(value: &dyn Val, most: usize) -> usize {
 ///
 /// 1. Every loop iteration reads [`STEP`] first.
 /// 2. What a loop's variable leads to (`x`, `x.roles`, `x[0]`) is weighed with [`SCALE`] wherever it could be compared,
-///    searched or copied: it was read before the loop, and each iteration may use all of it.
+///    searched or copied: it was read before the loop, and each iteration may use all of it. Of a part with a computed
+///    index (`x.roles[i]`) what the index selects from is weighed.
 /// 3. Every call goes to a function that takes time linear in the length of its arguments.
 pub(super) fn count(expression: &mut IdedExpr) {
     Counter::default().visit(expression);
@@ -211,12 +212,27 @@ fn after_a_step(expression: &mut IdedExpr) {
     only_if(step, expression);
 }
 
-/// `(expression in @scale) ? expression : null`. Reading a variable of a loop twice copies nothing.
+/// `(part in @scale) ? expression : null`, where `part` is [`fixed_part`]. Reading a variable of a loop twice copies nothing.
 fn weighed(expression: &mut IdedExpr) {
     let scale = IdedExpr { id: expression.id, expr: Expr::Ident(SCALE.to_owned()) };
-    let args = vec![expression.clone(), scale];
+    let args = vec![fixed_part(expression).clone(), scale];
     let call = CallExpr { func_name: operators::IN.to_owned(), target: None, args };
     only_if(IdedExpr { id: expression.id, expr: Expr::Call(call) }, expression);
+}
+
+/// What an expression selects from, up to its first computed index. Indices are rewritten too: with a copy of them, an
+/// expression would double with each level of nested ones.
+fn fixed_part(expression: &IdedExpr) -> &IdedExpr {
+    let (operand, is_fixed) = match &expression.expr {
+        Expr::Select(select) => (&*select.operand, true),
+        Expr::Call(call) => match &call.args[..] {
+            [indexed, index] => (indexed, matches!(index.expr, Expr::Literal(_))),
+            _ => return expression,
+        },
+        _ => return expression,
+    };
+    let part = fixed_part(operand);
+    if is_fixed && std::ptr::eq(part, operand) { expression } else { part }
 }
 
 fn only_if(condition: IdedExpr, expression: &mut IdedExpr) {

@@ -175,6 +175,20 @@ fn size_and_depth_are_bounded() {
     assert!(Expression::parse(&long).unwrap_err().contains("1000 parts"));
 }
 
+/// What bounds the number of parts does not bound what they are rewritten to.
+#[test]
+fn nested_indices_are_rewritten_to_a_linear_size() {
+    for (open, close) in [("x[", "]"), ("x[size(x[", "])]")] {
+        let size = |count: usize| {
+            let nested = format!("{}0{}", open.repeat(count), close.repeat(count));
+            let parsed = Expression::parse(&format!("claims.a.exists(x, {nested} in claims.b)")).unwrap();
+            format!("{:?}", parsed.0.expression).len()
+        };
+        let (four, eight) = (size(4), size(8));
+        assert!(eight < 3 * four, "{open}: {four}, {eight}");
+    }
+}
+
 /// Lists of the largest size that fits into a token of 16 KiB.
 fn long() -> Json {
     json!({"a": vec![1; 2800], "b": vec![2; 2800]})
