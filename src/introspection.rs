@@ -47,13 +47,21 @@ pub const MAX_TOKENS: u64 = 10_000;
 
 const NOTE: &str = "OpenMetadata no longer accepts it";
 
+/// Why OpenMetadata does not say whether it accepts tokens.
+struct Failure {
+    at: Instant,
+    cause: String,
+    /// Whether it concerns every token. A status like 404 may be about one token only, so others are still waited for.
+    is_outage: bool,
+}
+
 /// Asks, and keeps the answers.
 pub struct Introspector {
     asker: Asker,
     answers: Cache<String, Arc<Entry>>,
     places: Arc<Semaphore>,
-    /// When and why OpenMetadata could not be asked; `None` once it has answered again.
-    last_failure: Mutex<Option<(Instant, String)>>,
+    /// `None` once OpenMetadata has said again whether it accepts a token.
+    last_failure: Mutex<Option<Failure>>,
     refused: AtomicU64,
     metrics: Arc<Metrics>,
 }
@@ -72,7 +80,8 @@ pub struct IntrospectionStatus {
     pub tokens: u64,
     /// How often a request was refused because of one.
     pub refused: u64,
-    /// Why OpenMetadata cannot be asked; `null` if it answered the last question.
+    /// Why OpenMetadata does not say whether it accepts tokens; `null` if it does. What only some tokens got, such as 404,
+    /// stays for [`INTERVAL`].
     pub failure: Option<String>,
 }
 
@@ -139,7 +148,7 @@ impl Introspector {
         IntrospectionStatus {
             tokens: self.answers.entry_count(),
             refused: self.refused.load(Ordering::Relaxed),
-            failure: last_failure.as_ref().map(|(_, why)| why.clone()),
+            failure: last_failure.as_ref().map(|failure| failure.cause.clone()),
         }
     }
 
@@ -150,7 +159,7 @@ impl Introspector {
     /// Whether OpenMetadata could not be asked a moment ago.
     fn is_unreachable(&self) -> bool {
         let last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        last_failure.as_ref().is_some_and(|(at, _)| at.elapsed() < RETRY)
+        last_failure.as_ref().is_some_and(|failure| failure.is_outage && failure.at.elapsed() < RETRY)
     }
 
     /// Asks in the background, if it is time and there is a place. Otherwise the next request tries again.
@@ -181,31 +190,30 @@ impl Introspector {
         self.metrics.introspection(result);
         question.answer(active, Instant::now());
         match answer {
-            Err(error) => self.failed(error.cause),
-            Ok(status) if status.is_server_error() => self.failed(format!("it answered {status}")),
+            Err(error) => self.failed(error.cause, true),
             Ok(_) if active.is_some() => self.recovered(),
-            // It may be about this token only, so other tokens must not be let in unasked because of it.
-            Ok(status) => {
-                tracing::debug!(%status, "OpenMetadata does not say whether a bot token is current");
-            }
+            Ok(status) => self.failed(format!("it answered {status}"), status.is_server_error()),
         }
     }
 
-    /// OpenMetadata cannot be asked. Logs one line for each change of state, not for each question.
-    fn failed(&self, cause: String) {
+    /// Logs one line for each change of state, not for each question.
+    fn failed(&self, cause: String, is_outage: bool) {
         let mut last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         if last_failure.is_none() {
             tracing::warn!(
                 cause,
-                "OpenMetadata cannot be asked whether bot tokens are current; keeping the last answers"
+                "OpenMetadata does not say whether bot tokens are current; keeping the last answers"
             );
         }
-        *last_failure = Some((Instant::now(), cause));
+        *last_failure = Some(Failure { at: Instant::now(), cause, is_outage });
     }
 
     fn recovered(&self) {
-        if self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            tracing::info!("OpenMetadata can be asked again whether bot tokens are current");
+        let mut last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        // What concerns some tokens only is over once none of them has failed for a while.
+        let is_over = |failure: &mut Failure| failure.is_outage || failure.at.elapsed() >= INTERVAL;
+        if last_failure.take_if(is_over).is_some() {
+            tracing::info!("OpenMetadata says again whether bot tokens are current");
         }
     }
 }

@@ -328,6 +328,10 @@ fn bounded_text(bytes: &[u8], most: usize) -> Option<Box<str>> {
 /// The `tracestate`, whose fields are one list (section 3.3.1.1); `None` if there is none, or it is too long.
 fn state(headers: &Fields) -> Option<Box<str>> {
     let values = || headers.get_all(TRACESTATE).map(|value| value.as_bytes());
+    let mut all = values();
+    if let (Some(only), None) = (all.next(), all.next()) {
+        return bounded_text(only, MAX_STATE_BYTES).filter(|state| !state.is_empty());
+    }
     // Each value, and the comma after it. The sum comes first, so that no long list is put together.
     let bytes: usize = values().map(|value| value.len() + 1).sum();
     if bytes == 0 || bytes - 1 > MAX_STATE_BYTES {

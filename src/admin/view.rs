@@ -1,6 +1,7 @@
 //! The plain data that the admin listener shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::StatusCode;
@@ -194,7 +195,7 @@ pub struct ConfigView {
     pub warnings: Vec<String>,
     /// What is not a default, as YAML with the place of each value. Without secrets, but with names of people.
     #[serde(skip)]
-    pub settings: String,
+    pub settings: Arc<str>,
 }
 
 /// The most recent reload.

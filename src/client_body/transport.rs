@@ -241,7 +241,7 @@ impl Transport {
             if let Some(fault) = self.fault {
                 return Poll::Ready(Some(Err(fault.into())));
             }
-            if self.burst >= BURST {
+            if self.burst >= BURST && !self.body.is_done() {
                 self.burst = 0;
                 // Wakes this task after all that are ready, and those for which something has arrived.
                 let _yielded = pin!(tokio::task::yield_now()).poll(cx);

@@ -61,9 +61,16 @@ pub(super) async fn serve(
     let interim = Arc::<InterimResponses>::default();
     let io = ClientIo::new(Box::new(stream), read, &peer.account, settings.read, settings.times);
     let peer = Arc::new(Peer { interim: Some(interim.clone()), ..peer });
-    let has_run = AtomicBool::new(false);
+    let responded_in_poll = AtomicBool::new(false);
     let mut serving = pin!(async {
-        let mut connection = Http1 { io, peer: peer.clone(), settings, context, interim, has_run: &has_run };
+        let mut connection = Http1 {
+            io,
+            peer: peer.clone(),
+            settings,
+            context,
+            interim,
+            responded_in_poll: &responded_in_poll,
+        };
         match connection.run().await {
             // Boxed, so that a connection without one does not hold its state.
             Ok(Some(tunnel)) => Box::pin(connection.tunnel(tunnel)).await,
@@ -72,7 +79,7 @@ pub(super) async fn serve(
         }
     });
     let serving = pin!(poll_fn(|cx| {
-        has_run.store(false, Ordering::Relaxed);
+        responded_in_poll.store(false, Ordering::Relaxed);
         serving.as_mut().poll(cx)
     }));
     take_named_turns(&peer.account, &peer.named, serving).await;
@@ -87,7 +94,7 @@ struct Http1<'a> {
     /// Interim responses of the backend that wait to be written.
     interim: Arc<InterimResponses>,
     /// Whether a response ended since the task was last polled.
-    has_run: &'a AtomicBool,
+    responded_in_poll: &'a AtomicBool,
 }
 
 /// What follows a response.
@@ -130,9 +137,8 @@ impl Http1<'_> {
                 After::NextRequest => {
                     // The next head may be another client's.
                     self.peer.named.clear();
-                    // It may be here already, and refusing one needs no wait. A client that sends many at once must let
-                    // other connections run in between.
-                    if self.has_run.swap(true, Ordering::Relaxed) {
+                    // It may be buffered already, and refusing it needs no wait. Other connections must run in between.
+                    if self.responded_in_poll.swap(true, Ordering::Relaxed) {
                         tokio::task::yield_now().await;
                     }
                 }

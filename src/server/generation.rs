@@ -105,6 +105,8 @@ impl SharedState {
 /// A configuration in force, with everything that was made from it.
 pub(super) struct Generation {
     pub(super) loaded: Arc<Loaded>,
+    /// What is not a default, as YAML, for the status page.
+    pub(super) settings: Arc<str>,
     pub(super) since: SystemTime,
     pub(super) keys: Arc<Keys>,
     credentials: Arc<BackendCredentials>,
@@ -254,6 +256,7 @@ impl PreparedConfig {
         tasks.spawn(bots.clone().run());
         tasks.spawn(self.credentials.clone().run());
         Generation {
+            settings: config::print_set(&self.loaded).into(),
             loaded: self.loaded,
             since: SystemTime::now(),
             keys: self.keys,

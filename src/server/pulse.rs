@@ -152,7 +152,7 @@ mod tests {
             pulse.beat(start + second * INTERVAL, start + second * INTERVAL, busy);
             let expected = match second {
                 0 => 0.0,
-                second @ 1..=10 => f64::from(second) / f64::from(second),
+                1..=10 => 1.0,
                 second => (f64::from(20 - second) + f64::from(second - 10) / 4.0) / 10.0,
             };
             let found = pulse.read(start + second * INTERVAL).busy;

@@ -8,7 +8,7 @@ use super::Process;
 use crate::admin::{
     BotsView, Budgets, ConfigView, Overview, RevocationView, SourceView, Usage, WorkerView, by_how,
 };
-use crate::config::{self, Finding};
+use crate::config::Finding;
 use crate::gateway::Gateway;
 use crate::numeric_date::NumericDate;
 
@@ -34,7 +34,7 @@ impl Process {
                 upstream: config.upstream.to_string(),
                 issuers: config.trust.iter().map(|entry| entry.name.to_string()).collect(),
                 rules: config.policy.rules.iter().map(|rule| rule.name.to_string()).collect(),
-                settings: config::print_set(loaded),
+                settings: current.settings.clone(),
                 warnings: loaded.warnings.iter().map(Finding::in_brief).collect(),
             },
             last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),

@@ -82,7 +82,7 @@ fn overview() -> Overview {
             issuers: vec![ODD.to_owned()],
             rules: vec![ODD.to_owned(), "unused".to_owned()],
             warnings: vec![ODD.to_owned()],
-            settings: format!("listen: 0.0.0.0:1  # env METAGATE_LISTEN\nissuer: {ODD}\n"),
+            settings: format!("listen: 0.0.0.0:1  # env METAGATE_LISTEN\nissuer: {ODD}\n").into(),
         },
         last_reload: Some(LastReload {
             at: at(0),

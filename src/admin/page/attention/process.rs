@@ -117,13 +117,12 @@ fn backend(overview: &Overview, items: &mut Vec<Item>) {
     }
 }
 
-/// How many requests were sent to the backend, as far as can be known: those that were decided, without those that ended
-/// without it.
+/// How many requests may wait for the backend, or have given up waiting, in a time without any response of it: those that
+/// were decided, without those that ended for another reason. One that ended as `allow` needed no backend, as forward-auth
+/// does not.
 fn forwarded(recent: &Recent) -> u64 {
-    let ended = recent.requests.iter().filter(|((decision, reason), _)| match *decision {
-        "deny" | "preflight" => true,
-        "error" => !reason.is_empty() && !reason.starts_with("upstream_"),
-        _ => false,
+    let ended = recent.requests.iter().filter(|((decision, reason), _)| {
+        *decision != "error" || !reason.is_empty() && !reason.starts_with("upstream_")
     });
     recent.overhead.count().saturating_sub(ended.map(|(_, count)| count).sum())
 }

@@ -187,7 +187,13 @@ fn a_backend_that_is_slow_or_does_not_answer_is_listed() {
         given_up,
         ["bad The backend does not answer. none of 4 requests in the last 8 s has a response yet"]
     );
-    assert_eq!(after(|metrics| ended(metrics, 500, "deny", "expired")), [] as [&str; 0], "refusals only");
+    for (decision, reason) in [("deny", "expired"), ("allow", ""), ("public", ""), ("would_deny", "expired")]
+    {
+        let without_backend = found(|overview| {
+            overview.recent = recent(|metrics| ended(metrics, 500, decision, reason));
+        });
+        assert_eq!(without_backend, [] as [&str; 0], "{decision}, as of forward-auth");
+    }
     let answered = after(|metrics| {
         (0..5).for_each(|_| metrics.overhead(Duration::from_micros(20)));
         metrics.upstream(Duration::from_millis(1));
