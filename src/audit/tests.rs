@@ -296,7 +296,7 @@ fn a_writer_that_hangs_does_not_keep_the_process_from_ending() {
 }
 
 #[test]
-fn a_writer_that_stalls_is_given_up_only_until_it_ends() {
+fn a_stalled_writer_can_still_end_later() {
     let (entered, has_entered) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let (trail, writer, metrics) = start(Stuck(entered, released));

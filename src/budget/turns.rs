@@ -22,9 +22,9 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 /// The most clients that have a turn in one round, so that a round stays short.
 const CLIENTS_IN_A_ROUND: usize = 16;
 
-/// After so many turns the runtime looks for what has arrived. Others wait no longer than for these, and a system call
-/// after each one would cost a seventh of a refusal.
-const TURNS_WITHOUT_EVENTS: usize = 4;
+/// After so many turns the runtime polls for events; the round in which they are reached is finished first. A system call
+/// after each turn would cost a seventh of a refusal.
+pub(super) const TURNS_WITHOUT_EVENTS: usize = 4;
 
 /// The turns of one worker's tasks.
 #[derive(Debug, Default)]

@@ -25,7 +25,12 @@ fn lost(package: &Path) -> Vec<PathBuf> {
                 .lines()
                 .filter_map(named_path)
                 .any(|path| other.parent().is_some_and(|base| base.join(path) == file));
-            is_named || is_parent && source.lines().any(|text| text.trim_end().ends_with(&line))
+            is_named
+                || is_parent
+                    && source
+                        .lines()
+                        .map(str::trim)
+                        .any(|text| text.ends_with(&line) && !text.starts_with("//"))
         })
     };
     files.iter().filter(|file| !is_root(package, file) && !is_module(file)).cloned().collect()
@@ -63,7 +68,7 @@ fn a_file_without_a_mod_line_is_found() {
     for (file, text) in [
         ("Cargo.toml", ""),
         ("src/lib.rs", "pub mod a;"),
-        ("src/a.rs", "mod there;\n// mod lost\n"),
+        ("src/a.rs", "mod there;\n// mod lost;\n"),
         ("src/a/there.rs", ""),
         ("src/a/lost.rs", ""),
         ("tests/b.rs", "#[path = \"b/named.rs\"]\nmod named;\n"),

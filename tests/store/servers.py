@@ -90,7 +90,13 @@ class Server:
             except (OSError, AssertionError):
                 return False
 
-        wait_until(answers, self.program)
+        try:
+            wait_until(lambda: answers() or self.process.poll() is not None, self.program)
+            assert self.process.poll() is None, (self.directory / "log").read_text()
+        except BaseException:
+            # Nothing else would end it.
+            self.kill()
+            raise
         self.client = self.another_client()
 
     def another_client(self):
@@ -118,7 +124,7 @@ class Server:
 
 
 class Redis(Server):
-    """A server, which its name does not say: Valkey takes the same options. `more` are further ones."""
+    """A Redis or Valkey server; both take these options. `more` are further ones."""
 
     def __init__(self, directory, master=None, more=(), **access):
         self.master, self.more = master, more

@@ -109,7 +109,7 @@ fn a_bot_with_networks_is_refused_from_elsewhere() {
     assert!(detail.contains("10.7.0.0/16") && !detail.contains("10.8.0.0/16"), "{detail}");
 }
 
-/// The list is about bots alone.
+/// The list applies only to bots.
 #[test]
 fn other_tokens_of_ours_need_no_list() {
     let setup = Setup::new();

@@ -90,7 +90,7 @@ fn a_revoked_token_is_not_exchanged_even_in_report_mode() {
 }
 
 #[test]
-fn what_is_no_bearer_token_is_not_looked_at() {
+fn only_bearer_tokens_are_verified() {
     let basic = credentials(&issuing(), "Basic a:b");
     for (credentials, reason) in [
         (Credentials::Missing, Reason::MissingToken),

@@ -314,7 +314,7 @@ pub const KEYS: &[Key] = &[
 
     key("issuer.url", Kind::Text, "", "The iss of these tokens. It must not be the issuer of any other token.").example("https://metagate.example"),
     key("issuer.audience", Kind::Text, "", "The aud of these tokens.").example("metagate"),
-    key("issuer.keyFiles", Kind::Texts, "", "PEM files with EC private keys (P-256), made by `metagate issuer init`. The first one signs, all of them verify. Nobody else needs the public keys: the backend must not have them.").example("[/etc/metagate/issuer/1.pem]"),
+    key("issuer.keyFiles", Kind::Texts, "", "PEM files with EC private keys (P-256), made by `metagate issuer init`. The first one signs, all of them verify. Only metagate needs the public keys: the backend must not have them.").example("[/etc/metagate/issuer/1.pem]"),
     key("issuer.tokenEndpoint.path", Kind::Text, "/oauth2/token", "The path of the token endpoint (RFC 8693) on the proxy's listener, below stripPrefix. A request for exactly this path is never forwarded. The endpoint is off unless an entry of exchange has tokenLifetime. docs/exchange.md."),
     key("issuer.tokenEndpoint.requestsPerMinute", Kind::Integer(1, 60_000), "60", "How many requests of one client network (an address, IPv6: a /64) the token endpoint answers in a minute. Others get 429 before anything is verified."),
     key("issuer.tokenEndpoint.burst", Kind::Integer(1, 1000), "20", "How many of them it answers at once."),

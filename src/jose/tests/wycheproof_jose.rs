@@ -15,20 +15,15 @@ use crate::test_support::unbase64url;
 /// The number of a vector with a different expected result, and the reason.
 type Exception = (u64, &'static str);
 
-/// Reads one file. If that fails, prints a line and returns `None`.
+/// Reads one file. `None`, and a line is printed, if no directory is named.
 fn read(name: &str) -> Option<Value> {
-    let directory = std::env::var_os("METAGATE_WYCHEPROOF").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/wycheproof"),
-        PathBuf::from,
-    );
-    let path = directory.join(name);
-    match std::fs::read(&path) {
-        Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
-        Err(error) => {
-            println!("{name}: not read ({}: {error})", path.display());
-            None
-        }
-    }
+    let Some(directory) = std::env::var_os("METAGATE_WYCHEPROOF") else {
+        println!("{name}: not read, METAGATE_WYCHEPROOF is not set");
+        return None;
+    };
+    let path = PathBuf::from(directory).join(name);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Some(serde_json::from_slice(&text).unwrap())
 }
 
 /// The keys of a group: a published key set or one configured secret.

@@ -5,7 +5,12 @@ use crate::claims::{ClaimPath, FieldRules, MappedUser, Mapping, VerifiedToken};
 use crate::request::{TokenField, TokenFields};
 
 /// What the proxy that asks is told to set.
-fn told(head: &OutboundHead, authorizer: &Authorizer, lines: &[(&str, &str)], claims: Value) -> Fields {
+fn forward_auth_fields(
+    head: &OutboundHead,
+    authorizer: &Authorizer,
+    lines: &[(&str, &str)],
+    claims: Value,
+) -> Fields {
     let fields = fields(lines);
     let facts = facts_of(authorizer.backend, "GET", "/api/x", &fields).unwrap();
     let permit = decide(authorizer, &facts, Some(verified(claims))).unwrap();
@@ -24,14 +29,14 @@ fn a_proxy_that_asks_is_told_the_identity_and_nothing_of_the_client() {
         ("x-forwarded-prefix", "/forged"),
     ];
     let claims = json!({"email": "ada@corp.example", "roles": ["a", "b"]});
-    let fields = told(&prefixed, &generic, &lines, claims);
+    let fields = forward_auth_fields(&prefixed, &generic, &lines, claims);
     assert_values(&fields, "authorization", &["Bearer a.b.c"]);
     assert_values(&fields, "x-forwarded-email", &["ada@corp.example"]);
     assert_values(&fields, "x-forwarded-groups", &["a,b"]);
     assert_values(&fields, "x-forwarded-prefix", &["/catalog"]);
     assert_values(&fields, "x-other", &[]);
     assert!(!fields.iter().map(|field| field.value()).any(|value| value == "forged"), "{fields:?}");
-    let open = told(&head(Backend::Generic), &open(Backend::Generic), &lines[1..], json!({}));
+    let open = forward_auth_fields(&head(Backend::Generic), &open(Backend::Generic), &lines[1..], json!({}));
     assert!(open.is_empty(), "{open:?}");
 }
 
@@ -40,14 +45,23 @@ fn a_proxy_that_asks_is_told_the_fields_that_the_caller_may_send() {
     let gms = authorizer(Backend::DataHubGms);
     let system = ("authorization", "Basic __datahub_system:system-secret");
     for name in Backend::DataHubGms.preset().granted.system {
-        let fields =
-            told(&head(Backend::DataHubGms), &gms, &[system, (name, "x"), ("x-other", "x")], json!({}));
+        let fields = forward_auth_fields(
+            &head(Backend::DataHubGms),
+            &gms,
+            &[system, (name, "x"), ("x-other", "x")],
+            json!({}),
+        );
         assert_values(&fields, name, &["x"]);
         assert_values(&fields, "authorization", &[system.1]);
         assert_values(&fields, "x-other", &[]);
     }
     let source = Backend::DataHubGms.preset().request_source.as_ref().unwrap();
-    let fields = told(&head(Backend::DataHubGms), &gms, &[BEARER, (source.name, source.browser)], json!({}));
+    let fields = forward_auth_fields(
+        &head(Backend::DataHubGms),
+        &gms,
+        &[BEARER, (source.name, source.browser)],
+        json!({}),
+    );
     assert_values(&fields, source.name, &[source.program]);
 }
 

@@ -78,6 +78,8 @@ class Stage:
                 if line.get("message") == "listening" and line.get("listener") == name:
                     return int(line["address"].rsplit(":", 1)[1])
             time.sleep(0.02)
+        self.process.kill()
+        self.process.wait()
         raise SystemExit(f"metagate does not listen:\n{self.errors.read_text(errors='replace')}")
 
     def connect(self, timeout=PATIENCE):

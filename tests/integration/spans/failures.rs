@@ -118,7 +118,7 @@ fn spans_that_the_collector_refuses_are_counted_and_not_sent_again() {
 }
 
 #[test]
-fn answers_that_are_no_collectors_are_not_sent_to_again() {
+fn responses_that_are_not_otlp_are_not_retried() {
     let collector = Collector::replying(|number| match number {
         0 => Reply::Status(500, &[]),
         1 => Reply::Other("text/html; charset=utf-8", b"<p>Please log in"),
