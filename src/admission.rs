@@ -236,11 +236,10 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
-        let facts = self.facts(head);
-        let facts =
-            facts.map_err(|fault| refused(observer, Step::Request, self.refused_head(fault, head)))?;
-        // Boxed, because they are passed on many times and are large.
-        let mut facts = Box::new(facts);
+        let mut facts = self.facts(head).map_err(|fault| {
+            let denial = self.refused_head(fault, head);
+            refused(observer, Step::Request, denial)
+        })?;
         observer.facts(&facts);
         let routed = self.authorizer.routed(&facts);
         observer.route(&facts, routed);
@@ -286,7 +285,7 @@ impl Admission {
     ///
     /// # Errors
     /// The head is ambiguous, or has a field that the client may not send.
-    pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
+    pub fn facts(&self, head: &RequestHead<'_>) -> Result<Box<RequestFacts>, RequestFault> {
         let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
         // Over HTTP/1 and HTTP/2 the head was already refused; this is for targets in forward-auth fields.

@@ -83,7 +83,7 @@ pub struct Permit {
     caller: Caller,
     route: Route,
     rule: Option<usize>,
-    would_deny: Option<Denial>,
+    would_deny: Option<Box<Denial>>,
     impersonates: bool,
     withholds_token: bool,
 }
@@ -111,7 +111,7 @@ impl Permit {
 
     /// The denial that report mode did not enforce.
     pub fn would_deny(&self) -> Option<&Denial> {
-        self.would_deny.as_ref()
+        self.would_deny.as_deref()
     }
 }
 
@@ -296,7 +296,7 @@ impl Authorizer {
             // Other denials, such as an ambiguous request, are enforced in report mode too.
             Err(denial) if denial.reason.is_authorization() => {
                 // A request that would be refused may not impersonate.
-                let (caller, would_deny, rule) = (known, Some(denial), None);
+                let (caller, would_deny, rule) = (known, Some(Box::new(denial)), None);
                 Ok(Permit { caller, route, rule, would_deny, impersonates: false, withholds_token: false })
             }
             decision => decision,
@@ -354,7 +354,7 @@ impl Authorizer {
         match outcome.effect {
             Effect::Deny => Err(denial(outcome.rule, outcome.detail, outcome.reading)),
             Effect::Allow => {
-                let reported = outcome.reported.map(|(rule, why)| denial(Some(rule), why, 0));
+                let reported = outcome.reported.map(|(rule, why)| Box::new(denial(Some(rule), why, 0)));
                 Ok(permit(caller, outcome.rule, reported, impersonates))
             }
         }

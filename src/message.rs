@@ -51,43 +51,50 @@ impl<B> From<http::Request<B>> for Request<B> {
 /// A response.
 #[derive(Clone, Debug)]
 pub struct Response<B> {
+    /// Boxed, as the head of a request is.
+    head: Box<ResponseHead>,
+    body: B,
+}
+
+#[derive(Clone, Debug)]
+struct ResponseHead {
     status: StatusCode,
     reason: Option<Bytes>,
     headers: Fields,
-    body: B,
 }
 
 impl<B> Response<B> {
     /// A response without a reason phrase of its own.
     pub fn new(status: StatusCode, headers: Fields, body: B) -> Self {
-        Self { status, reason: None, headers, body }
+        Self { head: Box::new(ResponseHead { status, reason: None, headers }), body }
     }
 
     /// With this reason phrase, in place of the usual one of its status (RFC 9112 section 4).
     #[must_use]
-    pub fn with_reason(self, reason: Bytes) -> Self {
-        Self { reason: Some(reason), ..self }
+    pub fn with_reason(mut self, reason: Bytes) -> Self {
+        self.head.reason = Some(reason);
+        self
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.head.status
     }
 
     /// The reason phrase.
     pub fn reason(&self) -> &[u8] {
-        let usual = || self.status.canonical_reason().unwrap_or_default().as_bytes();
-        self.reason.as_deref().unwrap_or_else(usual)
+        let usual = || self.status().canonical_reason().unwrap_or_default().as_bytes();
+        self.head.reason.as_deref().unwrap_or_else(usual)
     }
 
     /// The fields.
     pub fn headers(&self) -> &Fields {
-        &self.headers
+        &self.head.headers
     }
 
     /// The fields, to change them.
     pub fn headers_mut(&mut self) -> &mut Fields {
-        &mut self.headers
+        &mut self.head.headers
     }
 
     /// The body.
@@ -107,8 +114,7 @@ impl<B> Response<B> {
 
     /// With another body.
     pub fn map<T>(self, map: impl FnOnce(B) -> T) -> Response<T> {
-        let Self { status, reason, headers, body } = self;
-        Response { status, reason, headers, body: map(body) }
+        Response { head: self.head, body: map(self.body) }
     }
 }
 

@@ -139,10 +139,11 @@ impl RequestFacts {
         quirks: BackendQuirks,
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
-        Self::read_with(&TokenFields::default(), method, target, version, headers, quirks, source_ip)
+        let fields = TokenFields::default();
+        Self::read_with(&fields, method, target, version, headers, quirks, source_ip).map(|facts| *facts)
     }
 
-    /// The same, with the token in one of these fields.
+    /// The same, with the token in one of these fields. Boxed, because facts are passed on many times and are large.
     ///
     /// # Errors
     /// As for [`Self::read`].
@@ -154,7 +155,7 @@ impl RequestFacts {
         headers: &Fields,
         quirks: BackendQuirks,
         source_ip: impl Into<Option<IpAddr>>,
-    ) -> Result<Self, RequestFault> {
+    ) -> Result<Box<Self>, RequestFault> {
         check_method(method)?;
         check_framing(version, headers)?;
         check_fields(headers)?;
@@ -181,14 +182,14 @@ impl RequestFacts {
         target: &Uri,
         quirks: BackendQuirks,
         source_ip: Option<IpAddr>,
-    ) -> Result<Self, RequestFault> {
+    ) -> Result<Box<Self>, RequestFault> {
         check_method(method)?;
         let path = PathReadings::of(target)?.with_rewrites(quirks.rewrites)?;
         Ok(Self::of(fields.clone(), method, path, source_ip))
     }
 
-    fn of(fields: FieldFacts, method: &Method, path: PathReadings, source_ip: Option<IpAddr>) -> Self {
-        Self {
+    fn of(fields: FieldFacts, method: &Method, path: PathReadings, source_ip: Option<IpAddr>) -> Box<Self> {
+        Box::new(Self {
             method: method.clone(),
             path,
             host: fields.host,
@@ -199,7 +200,7 @@ impl RequestFacts {
             has_session_cookie: fields.has_session_cookie,
             source_ip,
             graphql: None,
-        }
+        })
     }
 
     /// The facts that depend only on the fields, if the target has no authority.

@@ -37,7 +37,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 let head = request.head();
                 admission.facts(&head).map_err(|fault| admission.refused_head(fault, &head))
             });
-            print_request(&admission.authorizer, &format!("{method} {path}"), facts.as_ref(), arguments.json);
+            print_request(
+                &admission.authorizer,
+                &format!("{method} {path}"),
+                facts.as_deref(),
+                arguments.json,
+            );
         }
         _ => print_table(&admission.authorizer.policy.routes, arguments.json),
     }

@@ -61,7 +61,9 @@ impl Handler {
     ) -> Self {
         let handler = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             let slot = Slot::default();
-            Self { serving: Box::pin(serve(slot.clone())), slot, worked_on: WorkedOn::NOTHING }
+            let serving: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(serve(slot.clone()));
+            debug_assert!(size_of_val(&*serving) <= STATE_BYTES, "{}", size_of_val(&*serving));
+            Self { serving, slot, worked_on: WorkedOn::NOTHING }
         });
         handler.slot.lock().job = Some(Job { worker_state, peer, request });
         handler
@@ -99,9 +101,8 @@ async fn serve(slot: Slot) -> Infallible {
         // Polled only when there is one.
         let next = || slot.lock().job.take().map_or(Poll::Pending, Poll::Ready);
         let Job { worker_state, peer, request } = poll_fn(|_| next()).await;
-        let serving = worker_state.gateway.serve(&worker_state.upstream, &peer, request);
-        debug_assert!(size_of_val(&serving) <= STATE_BYTES, "{}", size_of_val(&serving));
-        let Ok(response) = serving.await;
+        // A variable for the future would store it twice.
+        let Ok(response) = worker_state.gateway.serve(&worker_state.upstream, &peer, request).await;
         slot.lock().response = Some(response);
     }
 }

@@ -26,7 +26,11 @@ impl Gateway {
     }
 
     /// The facts of a request that is answered without a decision, or what is wrong with its head.
-    pub(super) fn facts_of(&self, received: &Received, peer: &Peer) -> Result<RequestFacts, RequestFault> {
+    pub(super) fn facts_of(
+        &self,
+        received: &Received,
+        peer: &Peer,
+    ) -> Result<Box<RequestFacts>, RequestFault> {
         let Head { method, uri, version, headers } = &*received.head;
         let head = RequestHead {
             method,

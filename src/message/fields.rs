@@ -29,7 +29,7 @@ pub struct Fields {
 }
 
 /// How many bytes are usually added at most.
-const USUAL_ADDED: usize = 384;
+const USUAL_ADDED: usize = 640;
 
 impl Fields {
     /// No fields.

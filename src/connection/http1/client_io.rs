@@ -129,7 +129,7 @@ impl ClientIo {
                 let terms = ResponseTerms::of(&head);
                 let body = self.transport.begin_body(framing, request::expects_continue(&head));
                 let body = if framing == Framing::None { ClientBody::Empty } else { ClientBody::Http1(body) };
-                Next::Request(Request { head: Box::new(head), body }, terms)
+                Next::Request(Request { head, body }, terms)
             }
             Err(fault) => Next::Refused(UnreadHead::of_http1(fault, scanner, &bytes)),
         }

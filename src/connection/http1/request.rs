@@ -12,14 +12,14 @@ use crate::request::{HeadScanner, RequestFault, uri_of};
 ///
 /// # Errors
 /// The target, which `scanner` accepted, is not accepted by [`Uri`].
-pub(super) fn read(scanner: &HeadScanner, head: &Bytes, headers: Fields) -> Result<Head, RequestFault> {
+pub(super) fn read(scanner: &HeadScanner, head: &Bytes, headers: Fields) -> Result<Box<Head>, RequestFault> {
     let target = scanner.target_of(head);
     // Few queries have an octet that needs a copy of the target.
     let uri = Uri::from_maybe_shared(head.slice_ref(target)).or_else(|_| uri_of(target))?;
     let method = Method::from_bytes(scanner.method_of(head));
     let method = method.map_err(|_| RequestFault::BadTarget("method is not a token"))?;
     let version = if scanner.is_http_11() { Version::HTTP_11 } else { Version::HTTP_10 };
-    Ok(Head { method, uri, version, headers })
+    Ok(Box::new(Head { method, uri, version, headers }))
 }
 
 /// Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 section 10.1.1).

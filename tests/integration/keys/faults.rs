@@ -189,7 +189,7 @@ fn keys_command_shows_every_key_and_why_it_is_not_used() {
         .env("AUTHENTICATION_PUBLIC_KEYS", &url)
         .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
         .finish();
-    assert_eq!(finished.code, Some(0));
+    assert_eq!(finished.code, Some(0), "{}", finished.stdout);
     for words in ["ok: public-keys: 1 keys from ", "  fetched ", "next refresh in "] {
         assert!(finished.stdout.contains(words), "{words}: {}", finished.stdout);
     }
