@@ -218,8 +218,9 @@ class Abuse:
         _, writer = await self.connect()
         writer.write(self.head(self.truth.token("ec"), "POST", "Content-Length: 2\r\n") + b"{}")
         await asyncio.sleep(self.random.choice((0, 0.001, 0.01)))
-        raw = writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # None once the gateway has closed a TLS connection.
+        if raw := writer.get_extra_info("socket"):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
     async def never_read(self):
