@@ -27,8 +27,8 @@ COPY . .
 ARG TARGETPLATFORM
 RUN --mount=type=cache,id=metagate-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=metagate-target-${TARGETPLATFORM},target=/src/target,sharing=locked \
-    cargo build --locked --profile dist --bin metagate \
-    && install -m 0755 target/dist/metagate /metagate
+    cargo build --locked --release --bin metagate \
+    && install -m 0755 target/release/metagate /metagate
 
 
 # cc: glibc and libgcc (for unwinding), CA certificates, no shell and no package manager.
