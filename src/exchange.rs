@@ -308,6 +308,9 @@ impl Drop for Exchange {
             (self.ended, self.complete) = (Some(panicked.into()), false);
         }
         let duration = self.started.elapsed();
+        if let Some(token) = &self.token {
+            self.recorder.tokens.request(token, self.time);
+        }
         let trace = self.trace.take();
         let summary = self.summary();
         self.remember(&summary);

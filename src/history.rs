@@ -4,9 +4,10 @@
 //! first sample of each minute is kept for an hour, so the memory is bounded by that of 61 samples.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::claims::KeyUse;
 use crate::metrics::{Buckets, Faults, RuleCounts, Sample};
 
 /// How often a sample is taken.
@@ -41,6 +42,8 @@ pub struct LastHour {
     pub requests: BTreeMap<(&'static str, &'static str), u64>,
     /// By rule, those that decided.
     pub rules: BTreeMap<Box<str>, RuleCounts>,
+    /// By the key that verified the token, those that did.
+    pub keys: Vec<(Arc<KeyUse>, u64)>,
     /// Our own time.
     pub overhead: Buckets,
     /// The backend's time.
@@ -127,6 +130,7 @@ impl History {
             rate: recent.rate(),
             requests: requests_since(sample, first),
             rules: rules_since(sample, first),
+            keys: keys_since(sample, first),
             overhead: sample.overhead.since(&first.overhead),
             upstream: sample.upstream.since(&first.upstream),
             hit_rate: hit_rate(sample, first),
@@ -208,11 +212,23 @@ fn rules_since(sample: &Sample, earlier: &Sample) -> BTreeMap<Box<str>, RuleCoun
     rules
 }
 
+fn keys_since(sample: &Sample, earlier: &Sample) -> Vec<(Arc<KeyUse>, u64)> {
+    let since = |(key, requests): &(Arc<KeyUse>, u64)| {
+        let before = earlier.keys.iter().find(|(known, _)| Arc::ptr_eq(known, key));
+        let requests = requests.saturating_sub(before.map_or(0, |(_, before)| *before));
+        (requests > 0).then(|| (key.clone(), requests))
+    };
+    sample.keys.iter().filter_map(since).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use serde_json::json;
+
     use super::*;
+    use crate::test_support::verified;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 * 60 + seconds)
@@ -250,6 +266,21 @@ mod tests {
         );
         // 33 requests since the sample before the last one, 35 seconds ago.
         assert!((hour.rate - 33.0 / 35.0).abs() < 1e-9, "{}", hour.rate);
+    }
+
+    #[test]
+    fn requests_of_the_last_hour_are_counted_by_key() {
+        let key = || Arc::new(KeyUse::of(&verified(json!({}))));
+        let (old, idle, new) = (key(), key(), key());
+        let sample = |keys: &[(&Arc<KeyUse>, u64)]| Sample {
+            keys: keys.iter().map(|(key, requests)| (Arc::clone(key), *requests)).collect(),
+            ..Sample::default()
+        };
+        let history = History::default();
+        history.add(at(1), sample(&[(&old, 100), (&idle, 7)]));
+        let hour = history.last_hour(at(66), &sample(&[(&idle, 7), (&old, 130), (&new, 2)]));
+        let counts: Vec<_> = hour.keys.iter().map(|(key, requests)| (Arc::as_ptr(key), *requests)).collect();
+        assert_eq!(counts, [(Arc::as_ptr(&old), 30), (Arc::as_ptr(&new), 2)]);
     }
 
     #[test]

@@ -19,7 +19,6 @@ mod sync;
 #[cfg(feature = "server")]
 mod random;
 pub mod rate_limiter;
-#[cfg(feature = "server")]
 mod sharded;
 #[cfg(feature = "server")]
 mod timer;

@@ -219,7 +219,7 @@ impl Process {
     /// The counters now.
     fn counters(&self) -> Sample {
         self.count_dropped_lines();
-        self.metrics.sample()
+        Sample { keys: self.tokens.requests_by_key(), ..self.metrics.sample() }
     }
 
     fn count_dropped_lines(&self) {

@@ -309,7 +309,12 @@ pub(crate) fn entry(name: &str, issuers: &[&str]) -> TrustedIssuer {
 
 /// These claims, signed by [`HMAC`] and verified.
 pub(crate) fn signed(claims: &Value) -> SignedClaims {
-    let token = HMAC.token(Algorithm::HS256, Some("own-key"), claims);
+    signed_with_kid(Some("own-key"), claims)
+}
+
+/// These claims with this kid in the header, signed by [`HMAC`] and verified.
+pub(crate) fn signed_with_kid(kid: Option<&str>, claims: &Value) -> SignedClaims {
+    let token = HMAC.token(Algorithm::HS256, kid, claims);
     UnverifiedToken::parse(&token, MAX_BYTES).unwrap().verify(&HMAC.verifier()).unwrap()
 }
 

@@ -2,15 +2,21 @@
 //! is about to go.
 //!
 //! A token is recorded when it is verified. That is when it enters the token cache, so a token in use is recorded again
-//! every `tokenCache.maxTtl` at the latest, and requests with a cached token cost nothing. No token is kept: only its
-//! fingerprint and a few of its claims. At most [`MAX_TOKENS`] are kept; the ones not seen for the longest time give way.
+//! every `tokenCache.maxTtl` at the latest. No token is kept: only its fingerprint and a few of its claims. At most
+//! [`MAX_TOKENS`] are kept; the ones not seen for the longest time give way.
+//!
+//! A request with a verified token increments the counter of its key, which the token remembers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::claims::{TokenClass, VerifiedToken};
+use crate::claims::{KeyUse, TokenClass, VerifiedToken};
 use crate::numeric_date::NumericDate;
+
+mod keys;
+
+use keys::Keys;
 
 /// How many tokens are kept.
 const MAX_TOKENS: usize = 4_096;
@@ -21,21 +27,25 @@ const IN_USE: Duration = Duration::from_secs(3_600);
 /// A token that was issued for less than this is renewed all the time: that it ends soon says nothing.
 const LONG_LIVED: u64 = 30 * 24 * 3_600;
 
-/// The tokens that were verified lately.
+/// The tokens that were verified lately, and the keys that verified them.
 #[derive(Debug, Default)]
-pub struct TokensInUse(Mutex<HashMap<Box<str>, UsedToken>>);
+pub struct TokensInUse {
+    tokens: Mutex<HashMap<Box<str>, UsedToken>>,
+    keys: Keys,
+}
 
 /// A token, without anything secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedToken {
     /// See [`crate::jose::Fingerprint::short`].
     pub fingerprint: Box<str>,
-    /// The name of its issuer entry.
+    /// The name of the issuer entry whose key verified it.
     pub entry: Arc<str>,
     pub principal: Box<str>,
     pub class: TokenClass,
     /// Whether a program uses it, and not a person who signs in again when it ends.
     pub is_of_program: bool,
+    /// See [`VerifiedToken::signed_with`].
     pub kid: Option<Box<str>>,
     /// When it was issued, if it says so.
     pub issued: Option<NumericDate>,
@@ -49,7 +59,7 @@ impl TokensInUse {
     /// Records a token that was verified at `now`.
     pub fn verified(&self, token: &VerifiedToken, now: NumericDate) {
         let fingerprint = token.fingerprint().short();
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = tokens.get_mut(fingerprint) {
             known.last_verified = now;
             return;
@@ -59,11 +69,11 @@ impl TokensInUse {
         }
         let used = UsedToken {
             fingerprint: fingerprint.into(),
-            entry: token.entry().into(),
+            entry: token.verified_by().into(),
             principal: token.principal().into(),
             class: token.class(),
             is_of_program: token.is_of_program(),
-            kid: token.kid().map(Into::into),
+            kid: token.signed_with().map(Into::into),
             issued: token.issued_at(),
             expires: token.expires(),
             last_verified: now,
@@ -71,9 +81,19 @@ impl TokensInUse {
         tokens.insert(fingerprint.into(), used);
     }
 
+    /// Counts a request at `time` with a verified token for the key of that.
+    pub fn request(&self, token: &VerifiedToken, time: SystemTime) {
+        token.key_use(|token| self.keys.find(token, time.into())).count();
+    }
+
+    /// The requests since the start with tokens of each key: at most 256 keys.
+    pub fn requests_by_key(&self) -> Vec<(Arc<KeyUse>, u64)> {
+        self.keys.requests()
+    }
+
     /// Those that were verified within [`IN_USE`] before `now` and have not ended, in no order.
     pub fn current(&self, now: NumericDate) -> Vec<UsedToken> {
-        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let is_current = |token: &&UsedToken| {
             token.last_verified.plus(IN_USE.as_secs()) > now && token.expires.is_none_or(|end| end > now)
         };

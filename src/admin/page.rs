@@ -207,7 +207,7 @@ impl Page {
             counts: counts(overview),
             certificate_ends: overview.certificate_ends.map(|end| duration(view::seconds_since(now, end))),
             reload: facts::reload(overview),
-            sources: overview.sources.iter().map(|source| SourceRow::of(source, &overview.tokens)).collect(),
+            sources: overview.sources.iter().map(|source| SourceRow::of(source, overview)).collect(),
             refusals: refusals
                 .map(|refusals| refusals.iter().take(MAX_REFUSALS).map(RefusalRow::of).collect()),
             tokens: TokenTable::of(&overview.tokens, now, names),

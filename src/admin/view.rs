@@ -282,6 +282,13 @@ fn last_hour<S: Serializer>(hour: &LastHour, serializer: S) -> Result<S::Ok, S::
         let counts = json!({"decided": decided, "refused": refused, "would_refuse": would_refuse});
         (rule.to_string(), counts)
     });
+    let all = |entry: &str| -> u64 {
+        hour.keys.iter().filter(|(key, _)| key.entry() == entry).map(|(_, requests)| requests).sum()
+    };
+    let keys = hour.keys.iter().map(|(key, requests)| {
+        let share = *requests as f64 / all(key.entry()) as f64;
+        json!({"issuer": key.entry(), "kid": key.kid(), "requests": requests, "share": share})
+    });
     let value = json!({
         "since": hour.since.map(rfc3339),
         "requests_per_second": hour.rate,
@@ -290,6 +297,7 @@ fn last_hour<S: Serializer>(hour: &LastHour, serializer: S) -> Result<S::Ok, S::
         "upstream_seconds": quantiles(&hour.upstream),
         "token_cache_hit_rate": hour.hit_rate,
         "faults": hour.faults,
+        "keys": keys.collect::<Vec<_>>(),
         "rules": rules.collect::<serde_json::Map<_, _>>(),
     });
     value.serialize(serializer)

@@ -55,6 +55,12 @@ impl VerifiedToken {
         }
     }
 
+    /// The name of the issuer entry whose key verified it: for a token that was issued for another one, not that of the
+    /// identity.
+    pub fn verified_by(&self) -> &str {
+        self.derived.as_ref().map_or(&self.entry, |derived| &derived.entry)
+    }
+
     /// The token that it was issued for, if it was for one.
     pub fn origin(&self) -> Option<&Origin> {
         self.derived.as_ref().map(|derived| &derived.origin)

@@ -1,24 +1,30 @@
 //! Where a token was just used, so that a request like one of the last needs no look-up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use super::VerifiedToken;
+use super::{KeyUse, VerifiedToken};
 use crate::backend::TokenClass;
 
-/// The last uses of one token, each as a number of the caller's choice. Zero is none.
+/// The uses of one token.
 #[derive(Debug, Default)]
-pub struct Sightings([AtomicU64; 4]);
+pub struct Sightings {
+    /// The last ones, each as a number of the caller's choice. Zero is none.
+    last: [AtomicU64; 4],
+    /// Counts all of them, with those of the other tokens of its key. See [`VerifiedToken::key_use`].
+    pub(super) key_use: OnceLock<Arc<KeyUse>>,
+}
 
 impl Sightings {
     /// Whether it was used like this, of late.
     pub fn has(&self, mark: u64) -> bool {
-        self.0.iter().any(|slot| slot.load(Ordering::Relaxed) == mark)
+        self.last.iter().any(|slot| slot.load(Ordering::Relaxed) == mark)
     }
 
     /// Remembers a use, in the place of an earlier one for which `is_past` is true, or of any other.
     pub fn remember(&self, mark: u64, is_past: impl Fn(u64) -> bool) {
-        let past = self.0.iter().find(|slot| is_past(slot.load(Ordering::Relaxed)));
-        let any = usize::try_from(mark % self.0.len() as u64).ok().and_then(|at| self.0.get(at));
+        let past = self.last.iter().find(|slot| is_past(slot.load(Ordering::Relaxed)));
+        let any = usize::try_from(mark % self.last.len() as u64).ok().and_then(|at| self.last.get(at));
         if let Some(slot) = past.or(any) {
             slot.store(mark, Ordering::Relaxed);
         }

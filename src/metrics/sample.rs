@@ -1,12 +1,14 @@
 //! The counters at one moment, for the history of the last hour.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::Metrics;
 use super::histogram::Buckets;
 use super::labels::{RequestLabelSet, ResultLabel};
+use crate::claims::KeyUse;
 
 /// The counters at one moment. Those of an earlier one are never larger.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,8 @@ pub struct Sample {
     pub requests: BTreeMap<(&'static str, &'static str), u64>,
     /// By rule.
     pub rules: BTreeMap<Box<str>, RuleCounts>,
+    /// By the key that verified the token.
+    pub keys: Vec<(Arc<KeyUse>, u64)>,
     /// Our own time.
     pub overhead: Buckets,
     /// The backend's time.
@@ -64,7 +68,7 @@ pub struct RuleCounts {
 }
 
 impl Metrics {
-    /// The counters now.
+    /// The counters now, without those of the keys.
     pub fn sample(&self) -> Sample {
         let mut sample = Sample {
             overhead: self.overhead_duration.buckets(),

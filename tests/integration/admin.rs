@@ -262,6 +262,9 @@ fn status_has_the_last_hour_the_limits_and_the_tokens_in_use() {
     assert_eq!(hour["requests"], status["requests"], "{hour}");
     assert!(hour["overhead_seconds"]["p50"].as_f64() > Some(0.0), "{hour}");
     assert!(hour["token_cache_hit_rate"].as_f64() > Some(0.3), "{hour}");
+    let signed: u64 =
+        hour["keys"].as_array().expect("keys").iter().filter_map(|key| key["requests"].as_u64()).sum();
+    assert_eq!(signed, 3, "requests with a verified token: {hour}");
     assert_eq!(status["budgets"]["connections"]["limit"], 200);
     assert!(status["budgets"]["token_cache_bytes"]["used"].as_u64() > Some(0), "{status}");
     let tokens = &status["tokens"];

@@ -1,8 +1,8 @@
-//! The key sources, and how many of the tokens in use each key has signed.
+//! The key sources, and the part of the requests whose tokens each key has signed.
 
 use std::time::SystemTime;
 
-use super::super::view::{self, SourceView};
+use super::super::view::{self, Overview, SourceView};
 use super::{Text, Word, duration};
 use crate::jwks::SourceStatus;
 use crate::tokens_in_use::UsedToken;
@@ -13,7 +13,8 @@ pub(super) struct SourceRow {
     pub(super) name: Text,
     pub(super) class: &'static str,
     pub(super) usable: usize,
-    /// The ids of its keys, each with its part of the tokens in use.
+    /// The ids of its keys, each with its part of the requests of its entry, and how many of the tokens in use it has
+    /// signed.
     pub(super) keys: Text,
     /// The keys that are not used, and why.
     pub(super) skipped: Vec<Text>,
@@ -23,9 +24,10 @@ pub(super) struct SourceRow {
 }
 
 impl SourceRow {
-    pub(super) fn of(SourceView { status, at }: &SourceView, tokens: &[UsedToken]) -> Self {
+    pub(super) fn of(SourceView { status, at }: &SourceView, overview: &Overview) -> Self {
         let usable = status.usable.len();
-        let keys: Vec<_> = status.usable.iter().map(|key| share(&status.entry, key.kid(), tokens)).collect();
+        let keys: Vec<_> =
+            status.usable.iter().map(|key| share(&status.entry, key.kid(), overview)).collect();
         let skipped = status.skipped.iter().map(|skipped| {
             let kid = skipped.kid.as_deref().unwrap_or("without a kid");
             Text::of(format!("{kid}: {}", skipped.fault))
@@ -63,17 +65,34 @@ fn state(status: &SourceStatus) -> Word {
     }
 }
 
-/// A key with its part of the tokens of its entry that are in use.
-fn share(entry: &str, kid: Option<&str>, tokens: &[UsedToken]) -> String {
-    let of_entry = tokens.iter().filter(|token| *token.entry == *entry);
-    let (all, signed) = of_entry.fold((0_usize, 0_usize), |(all, signed), token| {
-        (all + 1, signed + usize::from(token.kid.as_deref() == kid))
+/// A key with its part of the requests of its entry in the last hour, and its tokens in use.
+fn share(entry: &str, kid: Option<&str>, overview: &Overview) -> String {
+    let has_kid = |kid: &str| {
+        let mut of_entry = overview.sources.iter().filter(|source| *source.status.entry == *entry);
+        of_entry.any(|source| source.status.usable.iter().any(|key| key.kid() == Some(kid)))
+    };
+    // A token of a key without a kid may have any that no other key has.
+    let is_its = |signed: Option<&str>| match kid {
+        Some(kid) => signed == Some(kid),
+        None => signed.is_none_or(|signed| !has_kid(signed)),
+    };
+    let of_entry = overview.last_hour.keys.iter().filter(|(key, _)| *key.entry() == *entry);
+    let (all, signed) = of_entry.fold((0, 0), |(all, signed), (key, requests)| {
+        (all + requests, signed + if is_its(key.kid()) { *requests } else { 0 })
     });
-    let name = kid.unwrap_or("without a kid");
+    let mut text = kid.unwrap_or("without a kid").to_owned();
     match (signed * 100).checked_div(all) {
-        Some(percent) => format!("{name} {percent} %"),
-        None => name.to_owned(),
+        Some(0) if signed > 0 => text.push_str(" <1 %"),
+        Some(percent) => text.push_str(&format!(" {percent} %")),
+        None => {}
     }
+    let tokens = overview.tokens.iter();
+    match tokens.filter(|token| *token.entry == *entry && is_its(token.kid.as_deref())).count() {
+        0 => {}
+        1 => text.push_str(", 1 token"),
+        count => text.push_str(&format!(", {count} tokens")),
+    }
+    text
 }
 
 /// The tokens in use that a key has signed which no source of their entry has any more: the name of the entry, the kid,

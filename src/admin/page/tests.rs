@@ -24,6 +24,7 @@ use crate::signals::{Signal, SignalEvent};
 use crate::test_support::{p256_key, parsed};
 use crate::tokens_in_use::UsedToken;
 
+mod keys;
 mod process;
 
 const ODD: &str = "<script>alert('x')</script>\"&\u{202e}";
@@ -265,7 +266,7 @@ fn what_needs_a_look_is_listed() {
         "was signed with k-old, which has left its key set: it is refused now.",
         "A token ends soon.",
         "1 never end",
-        "k-new 66 %",
+        ">k-new, 2 tokens<",
     ] {
         assert!(page.contains(expected), "{expected}: {page}");
     }
