@@ -37,8 +37,8 @@ mod page;
 mod view;
 
 pub use view::{
-    BotsView, Budgets, ConfigView, LastReload, Outcome, Overview, RevocationView, SourceView, Usage,
-    WorkerView, by_how,
+    BotsView, Budgets, CertificateView, ConfigView, LastReload, Outcome, Overview, RevocationView,
+    SourceView, Usage, WorkerView, by_how,
 };
 
 /// Enough for a few operators and their scripts.

@@ -27,7 +27,7 @@ use definition::metrics;
 use histogram::Histogram;
 use labels::{
     AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, LimitLabel, NoLabels,
-    ResultLabel, RevocationSourceLabel, SignalLabel, SkippedLabels, SourceLabel, WorkerLabel,
+    ResultLabel, RevocationSourceLabel, SettingLabel, SignalLabel, SkippedLabels, SourceLabel, WorkerLabel,
 };
 
 pub use definition::Definition;
@@ -98,8 +98,8 @@ metrics! {
         "1 while the configuration in force is the one that was last read, 0 while that is refused";
     config_last_reload_success_timestamp in Seconds: Timestamp,
         "When the configuration in force was read, seconds since the epoch";
-    tls_certificate_not_after_timestamp in Seconds: Family<NoLabels, Timestamp>,
-        "When the certificate of the listener ends, seconds since the epoch";
+    tls_certificate_not_after_timestamp in Seconds: Family<SettingLabel, Timestamp>,
+        "When a certificate file ends, seconds since the epoch: the certificate of metagate, or the last one of authorities";
     // Updated when the metrics are read.
     worker_busy in Seconds: Family<WorkerLabel, Counter<f64, AtomicU64>>,
         "How long a worker was not waiting for events: at one second in each second, it is the bottleneck";
@@ -260,13 +260,12 @@ impl Metrics {
         self.config_last_reload_successful.set(i64::from(good));
     }
 
-    /// Sets the expiry of the listener's certificate, if it has one.
-    pub fn certificate_ends(&self, at: Option<SystemTime>) {
-        match at {
-            Some(at) => drop(
-                self.tls_certificate_not_after_timestamp.get_or_create(&NoLabels {}).set(since_epoch(at)),
-            ),
-            None => drop(self.tls_certificate_not_after_timestamp.remove(&NoLabels {})),
+    /// Sets the ends of the certificate files, each with the setting that names the file.
+    pub fn certificates<'s>(&self, ends: impl Iterator<Item = (&'s str, SystemTime)>) {
+        self.tls_certificate_not_after_timestamp.clear();
+        for (setting, end) in ends {
+            let label = SettingLabel { setting: setting.to_owned() };
+            self.tls_certificate_not_after_timestamp.get_or_create(&label).set(since_epoch(end));
         }
     }
 

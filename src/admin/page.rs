@@ -16,6 +16,7 @@ use crate::printable;
 use crate::refusals::Refusal;
 
 mod attention;
+mod certificates;
 mod chart;
 mod facts;
 mod keys;
@@ -23,6 +24,7 @@ mod refused;
 mod tokens;
 
 use attention::Item;
+use certificates::CertificateRow;
 use chart::Chart;
 use facts::Fact;
 use keys::SourceRow;
@@ -114,7 +116,7 @@ struct Page {
     workers: Vec<WorkerRow>,
     chart: Chart,
     counts: Vec<Count>,
-    certificate_ends: Option<String>,
+    certificates: Vec<CertificateRow>,
     reload: String,
     sources: Vec<SourceRow>,
     refusals: Option<Vec<RefusalRow>>,
@@ -205,7 +207,7 @@ impl Page {
             workers: overview.workers.iter().enumerate().map(WorkerRow::of).collect(),
             chart: Chart::of(&hour.minutes),
             counts: counts(overview),
-            certificate_ends: overview.certificate_ends.map(|end| duration(view::seconds_since(now, end))),
+            certificates: certificates::rows(overview),
             reload: facts::reload(overview),
             sources: overview.sources.iter().map(|source| SourceRow::of(source, overview)).collect(),
             refusals: refusals

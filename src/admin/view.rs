@@ -50,9 +50,8 @@ pub struct Overview {
     pub faults: Faults,
     /// Why audit records cannot be written, if the last ones could not.
     pub audit_failure: Option<String>,
-    /// When the certificate of the listener ends.
-    #[serde(serialize_with = "serialized_if_any")]
-    pub certificate_ends: Option<SystemTime>,
+    /// The files of certificates in use.
+    pub certificates: Vec<CertificateView>,
     /// By decision, and by reason unless the request was simply allowed.
     pub requests: BTreeMap<String, u64>,
     /// The same, by decision and reason.
@@ -91,6 +90,20 @@ pub struct WorkerView {
     pub overdue_seconds: f64,
     /// The longest such delay of the last minute.
     pub longest_delay_seconds: f64,
+}
+
+/// A file of certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CertificateView {
+    /// The key of the configuration that names it, or the variable.
+    pub setting: String,
+    pub file: String,
+    /// Whether it has authorities that metagate trusts, and not a certificate of its own.
+    #[serde(rename = "authorities")]
+    pub is_authorities: bool,
+    /// When the certificate ends; of authorities, the last one.
+    #[serde(serialize_with = "serialized")]
+    pub ends_at: SystemTime,
 }
 
 /// What is used of the limits.
@@ -255,10 +268,6 @@ pub(super) fn time(time: SystemTime) -> String {
 
 fn serialized<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
-}
-
-fn serialized_if_any<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    at.map(rfc3339).serialize(serializer)
 }
 
 fn quantiles(buckets: &Buckets) -> Value {

@@ -120,6 +120,7 @@ label_sets! {
     pub(super) SignalLabel { signal: &'static str }
     pub(super) LimitLabel { limit: &'static str }
     pub(super) AddressLabel { address: String }
+    pub(super) SettingLabel { setting: String }
     pub(super) KindLabel { kind: &'static str }
     pub(super) WorkerLabel { worker: u32 }
     pub(super) RevocationSourceLabel { source: String }

@@ -39,7 +39,7 @@ fn used() -> Metrics {
     metrics.bots(1, true, Some(UNIX_EPOCH));
     metrics.introspection("active");
     metrics.config_reload("applied");
-    metrics.certificate_ends(Some(UNIX_EPOCH));
+    metrics.certificates([("tls.certFile", UNIX_EPOCH)].into_iter());
     metrics.jwks_fetch(SOURCE, "ok");
     metrics.jwks_state(SOURCE, 1, Some(UNIX_EPOCH));
     metrics.jwks_next_refresh(SOURCE, UNIX_EPOCH);

@@ -12,7 +12,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::RunError;
 use super::connection_policy::ConnectionPolicy;
-use super::descriptors;
+use super::{descriptors, tls_files};
+use crate::admin::CertificateView;
 use crate::audit::AuditTrail;
 use crate::backend_credentials::BackendCredentials;
 use crate::bot_list::BotList;
@@ -125,6 +126,8 @@ pub(super) struct Generation {
     budget_limits: OnceLock<budget::Limits>,
     /// When the listener's certificate expires.
     certificate_end: Option<SystemTime>,
+    /// The files of certificates, with their ends.
+    certificates: Vec<CertificateView>,
     /// Aborted when the generation is dropped.
     _tasks: JoinSet<()>,
 }
@@ -141,6 +144,7 @@ pub(super) struct PreparedConfig {
     certificate_files: Contents,
     connection_policy: ConnectionPolicy,
     tls: Option<ListenerTls>,
+    certificates: Vec<CertificateView>,
     pub(super) bots: Arc<BotList>,
 }
 
@@ -183,6 +187,7 @@ impl PreparedConfig {
         };
         let bots_before = before.map(|before| &*before.bots);
         let bots = BotList::new(config, bots_before, metrics, &shared.revocations, SystemTime::now());
+        let certificates = tls_files::ends(&loaded);
         Ok(Self {
             loaded,
             keys,
@@ -195,6 +200,7 @@ impl PreparedConfig {
             certificate_files,
             connection_policy,
             tls,
+            certificates,
         })
     }
 
@@ -240,7 +246,8 @@ impl PreparedConfig {
         let gateway = Arc::new(gateway.with_introspector(self.introspector.clone()));
         let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
-        shared.metrics.certificate_ends(certificate_end);
+        let ends = self.certificates.iter().map(|certificate| (&*certificate.setting, certificate.ends_at));
+        shared.metrics.certificates(ends);
         let tls = self.tls.map(|tls| TlsAcceptor::from(tls.config));
         let worker_state = |upstream: &Arc<Upstream>| {
             Arc::new(WorkerState {
@@ -271,6 +278,7 @@ impl PreparedConfig {
             connection_policy: self.connection_policy,
             budget_limits: OnceLock::new(),
             certificate_end,
+            certificates: self.certificates,
             _tasks: tasks,
         }
     }
@@ -311,9 +319,9 @@ impl Generation {
         budget::Limits::new(&config.limits, &caches).with_connections(connections)
     }
 
-    /// When the certificate of the listener ends, if it has one.
-    pub(super) fn certificate_ends(&self) -> Option<SystemTime> {
-        self.certificate_end
+    /// The files of certificates, with their ends.
+    pub(super) fn certificates(&self) -> &[CertificateView] {
+        &self.certificates
     }
 
     /// The gateway, which all workers share.

@@ -56,7 +56,7 @@ impl Process {
                 .and_then(|state| state.upstream.reachability().cause()),
             faults: sample.faults,
             audit_failure: self.audit.failure(Instant::now()),
-            certificate_ends: current.certificate_ends(),
+            certificates: current.certificates().to_vec(),
             requests: by_how(&sample.requests),
             recent: last_hour.recent.clone(),
             last_hour,

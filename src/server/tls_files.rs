@@ -1,8 +1,10 @@
 //! The certificates, keys and authorities that `run` reads: whether they can be used, and until when.
 
-use std::path::Path;
+use std::iter;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::admin::CertificateView;
 use crate::config::{
     ClientTls, ConfigError, Finding, FindingId, KeySource, Loaded, OTLP_CERTIFICATE, OTLP_CLIENT_CERTIFICATE,
     OTLP_CLIENT_KEY, TlsVersion,
@@ -43,44 +45,66 @@ pub(crate) fn without_absent_files(loaded: &Loaded) -> (Vec<ConfigError>, Vec<Fi
 
 /// The certificates that have expired or will soon.
 pub(crate) fn expiry(loaded: &Loaded, now: SystemTime) -> Vec<Finding> {
-    let config = &loaded.config;
-    let mut files = Vec::new();
-    if let Some(listener) = &config.tls {
-        files.push((Section::Listener, Role::Certificate, &listener.cert_file));
-        files.extend(listener.client_ca_file.iter().map(|path| (Section::Listener, Role::Authorities, path)));
+    ends(loaded).into_iter().filter_map(|certificate| finding(certificate, now)).collect()
+}
+
+fn finding(certificate: CertificateView, now: SystemTime) -> Option<Finding> {
+    let CertificateView { setting, file, is_authorities, ends_at } = certificate;
+    let what = if is_authorities { "the last certificate in" } else { "the certificate in" };
+    let text = |verb| format!("{what} {file} {verb} at {}", humantime::format_rfc3339_seconds(ends_at));
+    if ends_at < now {
+        return Some(Finding::error(FindingId::CertificateExpired, setting, text("expired")));
     }
-    let upstream = config.upstream.tls.ca_file.iter().filter(|_| is_https(loaded));
-    files.extend(upstream.map(|path| (Section::Upstream, Role::Authorities, path)));
-    let identity = config.upstream.tls.identity.iter().filter(|_| is_https(loaded));
-    files.extend(identity.map(|(path, _)| (Section::Upstream, Role::Certificate, path)));
-    let entries = config.trust.iter().filter_map(|entry| entry.ca_file.as_ref());
-    files.extend(entries.map(|path| (Section::Keys, Role::Authorities, path)));
-    let identities = config.trust.iter().filter_map(|entry| entry.access.identity.as_ref());
-    files.extend(identities.map(|(path, _)| (Section::Keys, Role::Certificate, path)));
-    let mut found = Vec::new();
-    for (section, role, path) in files {
-        let key = section.key(loaded, role, path);
-        let finding = tls::end(path, role).and_then(|end| ends(key, path, role, end, now));
-        // Entries may share a file.
-        if let Some(finding) = finding.filter(|finding| !found.contains(finding)) {
-            found.push(finding);
+    let is_soon = ends_at.duration_since(now).is_ok_and(|left| left < SOON);
+    is_soon.then(|| {
+        Finding::warning(FindingId::CertificateExpires, setting, text("expires"))
+            .help("replace the file; metagate notices it and needs no restart")
+    })
+}
+
+/// Every file of certificates that `run` uses, with its end. Entries may share a file.
+pub(crate) fn ends(loaded: &Loaded) -> Vec<CertificateView> {
+    let mut found = Vec::<CertificateView>::new();
+    for (section, role, path) in files(loaded) {
+        let (setting, file) = (section.key(loaded, role, path), path.display().to_string());
+        if found.iter().any(|known| known.setting == setting && known.file == file) {
+            continue;
+        }
+        if let Some(ends_at) = tls::end(path, role) {
+            let is_authorities = role == Role::Authorities;
+            found.push(CertificateView { setting, file, is_authorities, ends_at });
         }
     }
     found
 }
 
-fn ends(key: String, path: &Path, role: Role, end: SystemTime, now: SystemTime) -> Option<Finding> {
-    let what = if role == Role::Authorities { "the last certificate in" } else { "the certificate in" };
-    let text =
-        |verb| format!("{what} {} {verb} at {}", path.display(), humantime::format_rfc3339_seconds(end));
-    if end < now {
-        return Some(Finding::error(FindingId::CertificateExpired, key, text("expired")));
-    }
-    let is_soon = end.duration_since(now).is_ok_and(|left| left < SOON);
-    is_soon.then(|| {
-        Finding::warning(FindingId::CertificateExpires, key, text("expires"))
-            .help("replace the file; metagate notices it and needs no restart")
-    })
+/// Every file of certificates that `run` uses.
+fn files(loaded: &Loaded) -> impl Iterator<Item = (Section, Role, &Path)> {
+    let config = &loaded.config;
+    let listener = config.tls.iter().flat_map(|tls| {
+        let authorities = tls.client_ca_file.iter().map(|path| (Section::Listener, Role::Authorities, path));
+        iter::once((Section::Listener, Role::Certificate, &tls.cert_file)).chain(authorities)
+    });
+    let upstream = iter::once(&config.upstream.tls).filter(move |_| is_https(loaded));
+    let store = config.revocations.store.iter().map(|store| (Section::Store, &store.tls));
+    let spans = loaded.spans.iter().map(|export| (Section::Spans, &export.tls));
+    let clients = upstream.map(|tls| (Section::Upstream, tls)).chain(store).chain(spans);
+    let clients = clients.flat_map(|(section, tls)| of_client(section, &tls.ca_file, &tls.identity));
+    let entries = config.trust.iter();
+    let entries = entries.flat_map(|entry| of_client(Section::Keys, &entry.ca_file, &entry.access.identity));
+    let lists = of_client(Section::Revocations, &config.revocations.fetching.ca_file, &None);
+    let all = listener.chain(clients).chain(entries).chain(lists);
+    all.map(|(section, role, path)| (section, role, path.as_path()))
+}
+
+/// The files of certificates for outgoing requests.
+fn of_client<'f>(
+    section: Section,
+    ca_file: &'f Option<PathBuf>,
+    identity: &'f Option<(PathBuf, PathBuf)>,
+) -> impl Iterator<Item = (Section, Role, &'f PathBuf)> {
+    let chain = identity.iter().map(move |(chain, _)| (section, Role::Certificate, chain));
+    ca_file.iter().map(move |path| (section, Role::Authorities, path)).chain(chain)
 }
 
 /// The sections of the configuration that name files.
@@ -89,6 +113,8 @@ enum Section {
     Listener,
     Upstream,
     Keys,
+    Revocations,
+    Store,
     Spans,
 }
 
@@ -112,6 +138,8 @@ impl Section {
             },
             Self::Listener => format!("tls.{name}"),
             Self::Upstream => format!("upstream.tls.{name}"),
+            Self::Revocations => format!("authentication.revocations.{name}"),
+            Self::Store => format!("authentication.revocations.store.{name}"),
             Self::Keys => {
                 let of_entry = |index: usize| {
                     let entry = format!("authentication.issuers[{index}]");
@@ -154,6 +182,10 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
         };
         found.extend(tls::client_faults(&files).into_iter().map(|error| (Section::Keys, error)));
     }
+    let store = config.revocations.store.iter().flat_map(|store| tls::client_faults(&store.tls));
+    found.extend(store.map(|error| (Section::Store, error)));
+    let lists = ClientTls { ca_file: config.revocations.fetching.ca_file.clone(), ..ClientTls::default() };
+    found.extend(tls::client_faults(&lists).into_iter().map(|error| (Section::Revocations, error)));
     // Also for an http collector, because a proxy in between may use TLS.
     if let Some(export) = &loaded.spans {
         found.extend(tls::client_faults(&export.tls).into_iter().map(|error| (Section::Spans, error)));

@@ -3,6 +3,7 @@
 mod admission;
 mod alpn;
 mod backend_faults;
+mod ends;
 mod pinned;
 mod reload;
 mod versions;

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::super::view::{self, Outcome, Overview};
-use super::{Text, duration, keys};
+use super::super::view::{self, CertificateView, Outcome, Overview};
+use super::{Text, certificates, duration, keys};
 use crate::backend::PUBLISHED_KEY_ID;
 use crate::numeric_date::NumericDate;
 use crate::signals::Signal;
 
 mod process;
 
-/// A certificate that ends within this time is shown.
-const CERTIFICATE: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// A token of a program that ends within this time is shown.
 const TOKEN: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// The most tokens that are named.
@@ -71,7 +69,7 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
     if let Some(fault) = introspection.and_then(|introspection| introspection.failure.as_ref()) {
         items.push(Item::warn("OpenMetadata does not say whether bots' tokens are current.", fault));
     }
-    certificate(overview, &mut items);
+    certificates(overview, &mut items);
     for (entry, kid, count) in keys::left(&overview.sources, &overview.tokens) {
         let [tokens, were, they_are] = words(count);
         let text = format!(
@@ -88,13 +86,17 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
     items
 }
 
-fn certificate(overview: &Overview, items: &mut Vec<Item>) {
-    let Some(ends) = overview.certificate_ends else { return };
-    let left = view::seconds_since(overview.now, ends);
-    if left == 0 {
-        items.push(Item::bad("The certificate has ended.", view::time(ends)));
-    } else if left < CERTIFICATE.as_secs() {
-        items.push(Item::warn("The certificate ends soon.", format!("In {}.", duration(left))));
+fn certificates(overview: &Overview, items: &mut Vec<Item>) {
+    for CertificateView { setting, file, is_authorities, ends_at } in certificates::sorted(overview) {
+        let left = view::seconds_since(overview.now, *ends_at);
+        let which = if *is_authorities { "the last authority of " } else { "" };
+        if left == 0 {
+            let text = format!("{which}{setting}, {file}, at {}", view::time(*ends_at));
+            items.push(Item::bad("A certificate has ended.", text));
+        } else if left < certificates::SOON.as_secs() {
+            let text = format!("{which}{setting}, {file}, in {}", duration(left));
+            items.push(Item::warn("A certificate ends soon.", text));
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::view::{
-    BotsView, Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage, WorkerView,
+    BotsView, Budgets, CertificateView, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage,
+    WorkerView,
 };
 use super::*;
 use crate::bot_list::BotListStatus;
@@ -48,6 +49,11 @@ fn used(principal: &str, class: TokenClass, kid: &str, ends_in: Option<u64>) -> 
         expires: ends_in.map(|seconds| now.plus(seconds)),
         last_verified: now,
     }
+}
+
+fn certificate(setting: &str, is_authorities: bool, ends: u64) -> CertificateView {
+    let (setting, file) = (setting.to_owned(), format!("/tls/{ODD}"));
+    CertificateView { setting, file, is_authorities, ends_at: at(ends) }
 }
 
 fn source() -> SourceView {
@@ -132,7 +138,11 @@ fn overview() -> Overview {
         upstream_failure: None,
         faults: Faults::default(),
         audit_failure: None,
-        certificate_ends: Some(at(NOW + 3 * 86_400)),
+        certificates: vec![
+            certificate("upstream.tls.certFile", false, NOW + 3 * 86_400),
+            certificate("authentication.caFile", true, NOW - 7_200),
+            certificate("tls.certFile", false, NOW + 90 * 86_400),
+        ],
         requests: BTreeMap::new(),
         totals: requests.clone(),
         last_hour: LastHour {
@@ -261,7 +271,13 @@ fn what_needs_a_look_is_listed() {
         "The allow-list of bots is not in force.",
         "2 with 3 tokens",
         "no bot is accepted",
-        "The certificate ends soon.</b> In 3days.",
+        "A certificate has ended.</b> the last authority of authentication.caFile, /tls/",
+        ", at 2001-09-08T23:46:40Z",
+        "A certificate ends soon.</b> upstream.tls.certFile, /tls/",
+        ", in 3days",
+        "The first certificate ends 2h ago.",
+        "<td>authorities<td>2001-09-08T23:46:40Z<td class=\"bad\">2h ago</tr>",
+        "<td>own<td>2001-12-08T01:46:40Z<td class=\"ok\">in 2months",
         "A key has left.</b> 1 token in use of",
         "was signed with k-old, which has left its key set: it is refused now.",
         "A token ends soon.",

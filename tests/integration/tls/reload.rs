@@ -104,7 +104,8 @@ fn new_certificate_is_used_for_new_connections_only() {
     assert!(response.starts_with("HTTP/1.1 401") && !response.contains("connection: close"), "{response}");
     let trigger = || gateway.ask_admin("GET", "/status", &[]).json()["last_reload"]["trigger"].clone();
     eventually("the reload in the status", || (trigger() == "certificate").then_some(()));
-    let end = gateway.metric("metagate_tls_certificate_not_after_timestamp_seconds", &[]);
+    let end = gateway
+        .metric("metagate_tls_certificate_not_after_timestamp_seconds", &[("setting", "tls.certFile")]);
     assert!(end > 1.8e9, "{end}");
 }
 
