@@ -1,10 +1,11 @@
-//! Panics: one record in the log for each, with the request that the thread was working on.
+//! Panics and aborts: one record in the log for each, with the request that the thread was working on.
 //!
 //! A panic ends the task that it happens in, so one connection or one stream, and the others go on. The panic hook logs it
 //! when it happens, before anything is unwound: also if the process is about to abort.
 //!
-//! An abort without a panic (an allocation that fails, a stack that overflows, a fault in a library) runs no code of ours.
-//! Its request can be found in a core dump: before the ID of the request that a thread works on, there is [`MARK`].
+//! An abort without a panic is logged by another thread ([`aborts`]). After a fault that is no abort, such as SIGSEGV in a
+//! library, no code of ours runs. Its request can be found in a core dump: before the ID of the request that a thread works
+//! on, there is [`MARK`].
 //!
 //! The text of a panic is logged only if no value can be part of it ([`loggable`]). The others may quote what was being
 //! read when it happened, such as a token.
@@ -16,6 +17,10 @@ use std::panic::{self, PanicHookInfo};
 use std::thread;
 
 use http::HeaderValue;
+
+mod aborts;
+
+pub use aborts::{log_aborts, works_on_requests};
 
 /// The longest ID in the log. Longer ones, which only clients choose, are cut.
 const MAX_ID_BYTES: usize = 47;
@@ -149,6 +154,7 @@ fn log(info: &PanicHookInfo<'_>, flush: fn()) {
         }
     );
     if aborts {
+        aborts::is_logged();
         flush();
     }
 }

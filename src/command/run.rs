@@ -13,7 +13,7 @@ use crate::gateway::system_clock;
 use crate::server::{
     self, Inherited, Listeners, LogDropped, LogLevel, Notifier, Reload, RunOptions, tls_files,
 };
-use crate::telemetry;
+use crate::{panics, telemetry};
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let sources = arguments.sources();
@@ -22,6 +22,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         return Err(Failure::Config(errors));
     }
     let telemetry = telemetry::start(&loaded.config.log)?;
+    if let Err(error) = panics::log_aborts(telemetry::flush) {
+        tracing::warn!(%error, "an abort of the process will not be logged");
+    }
     report(&loaded);
     let inherited = Inherited::take_all(sources.variable("LISTEN_FDNAMES").unwrap_or_default())?;
     let listeners = Listeners::bind(&loaded.config, inherited)?;

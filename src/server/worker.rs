@@ -18,6 +18,7 @@ use crate::budget::{Budget, OpenConnection, Turns, take_turns};
 use crate::connection::{self, ShutdownPhase, Slots, Stream, WorkerContext, WorkerState};
 use crate::gateway::ListenerKind;
 use crate::metrics::Metrics;
+use crate::panics;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
@@ -110,6 +111,7 @@ impl Workers {
             let open = Arc::new(AtomicUsize::new(0));
             let (counted, budget) = (open.clone(), budget.clone());
             let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                panics::works_on_requests();
                 runtime.block_on(async {
                     tokio::spawn(every_second(budget, pulse));
                     serve(receiver, context, counted).await;
