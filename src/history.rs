@@ -71,6 +71,8 @@ pub struct Recent {
     pub upstream: Buckets,
     /// Which part of the look-ups of a token was in the cache, from 0 to 1.
     pub hit_rate: Option<f64>,
+    /// Requests that waited for the backend at the start. Those that got no response since still wait, unless they failed.
+    pub waiting: i64,
 }
 
 /// How the requests of one minute ended.
@@ -151,6 +153,7 @@ impl Recent {
             overhead: sample.overhead.since(&earlier.overhead),
             upstream: sample.upstream.since(&earlier.upstream),
             hit_rate: hit_rate(sample, earlier),
+            waiting: earlier.waiting,
         }
     }
 

@@ -21,6 +21,7 @@ mod histogram;
 mod labels;
 mod process;
 mod sample;
+mod sharded_gauge;
 
 use counter_family::{NumberedFamily, RequestCounters};
 use definition::metrics;
@@ -36,6 +37,7 @@ pub use exposition::ExpositionFormat;
 pub use histogram::Buckets;
 pub use labels::{KeySourceLabels, RequestLabels, WouldDenyLabels};
 pub use sample::{Faults, RuleCounts, Sample};
+pub use sharded_gauge::ShardedGauge;
 
 type Timestamp = Gauge<f64, AtomicU64>;
 
@@ -50,6 +52,8 @@ metrics! {
     upstream_duration in Seconds: Histogram = Histogram::new(&REQUEST_BUCKETS),
         "From a request that was sent to the backend to the head of its response: the backend's own part";
     upstream_responses: NumberedFamily<CodeLabel, 500>, "Responses of the backend by status code";
+    pub upstream_requests_waiting: ShardedGauge,
+        "Requests that wait for the head of the backend's response, or for a connection";
     upstream_connections: Family<ResultLabel, Counter>,
         "Attempts to open a connection to the backend, by result";
     pub upstream_up: Gauge,

@@ -101,6 +101,8 @@ struct Page {
     period: String,
     rate: String,
     in_flight: usize,
+    /// Of these, those that wait for the backend.
+    waiting: i64,
     refused_part: String,
     most_refused: String,
     overhead: Quantiles,
@@ -193,6 +195,7 @@ impl Page {
             period: period(hour, now),
             rate: number(hour.rate),
             in_flight: overview.budgets.requests.used,
+            waiting: overview.upstream_waiting,
             refused_part: percent(refused_part(hour)),
             most_refused: most_refused(hour),
             overhead: Quantiles::of(&hour.overhead),

@@ -42,6 +42,8 @@ pub struct Overview {
     /// Open client connections.
     pub connections: i64,
     pub budgets: Budgets,
+    /// Requests that wait for the head of the backend's response.
+    pub upstream_waiting: i64,
     /// Whether the backend can be reached, as far as is known.
     pub upstream_up: bool,
     /// How the last attempt to connect to it failed, while it cannot be reached.

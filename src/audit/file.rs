@@ -57,7 +57,9 @@ fn appending(path: &Path) -> io::Result<File> {
 
 impl Write for AuditFile {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(lines)?;
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
+        let written = self.file.write(lines).map_err(named)?;
         if let Some(last) = lines.get(..written).and_then(<[u8]>::last) {
             self.is_torn = *last != b'\n';
         }
@@ -96,6 +98,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_failure_names_the_file() {
+        let mut file = AuditFile::open(Path::new("/dev/full"), Reopen::default()).unwrap();
+        let error = file.write_all(b"a\n").unwrap_err();
+        assert_eq!(error.to_string(), "/dev/full: No space left on device (os error 28)");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
 
     #[test]
     fn a_renamed_file_gets_everything_until_it_is_opened_again() {

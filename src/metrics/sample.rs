@@ -23,6 +23,8 @@ pub struct Sample {
     pub overhead: Buckets,
     /// The backend's time.
     pub upstream: Buckets,
+    /// Requests that wait for the backend now.
+    pub waiting: i64,
     /// Look-ups of a token that were in the cache.
     pub hits: u64,
     /// Look-ups of a token that were not.
@@ -73,6 +75,7 @@ impl Metrics {
         let mut sample = Sample {
             overhead: self.overhead_duration.buckets(),
             upstream: self.upstream_duration.buckets(),
+            waiting: self.upstream_requests_waiting.get(),
             hits: self.token_cache.get(0),
             misses: self.token_cache.get(1),
             faults: self.faults(),

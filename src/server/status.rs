@@ -49,6 +49,7 @@ impl Process {
             introspection: current.introspector.as_ref().map(|introspector| introspector.status()),
             connections: self.metrics.connections.get(),
             budgets: self.budgets(),
+            upstream_waiting: sample.waiting,
             upstream_up: up,
             upstream_failure: current
                 .worker_states()

@@ -71,6 +71,7 @@ impl Upstream {
         request: &mut UpstreamRequest,
         mut token: Option<&mut TokenWatch>,
     ) -> Result<Response<Box<ResponseBody>>, ForwardError> {
+        let _waiting = self.metrics.upstream_requests_waiting.count();
         let progress = match &request.body {
             RequestBody::Empty => None,
             RequestBody::Stream { progress, .. } => Some(progress.clone()),

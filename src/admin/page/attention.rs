@@ -48,6 +48,7 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
     process::unreachable(overview, &mut items);
     process::faults(overview, &mut items);
     process::limits(overview, &mut items);
+    process::refusals(overview, &mut items);
     if let Some(Outcome::Refused { errors, .. }) = overview.last_reload.as_ref().map(|last| &last.outcome) {
         items.push(Item::bad(
             "The last configuration was refused.",

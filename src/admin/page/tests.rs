@@ -134,6 +134,7 @@ fn overview() -> Overview {
             memory_bytes: usage,
             token_cache_bytes: usage,
         },
+        upstream_waiting: 0,
         upstream_up: true,
         upstream_failure: None,
         faults: Faults::default(),

@@ -42,7 +42,9 @@ pub(super) fn render(before: &Value, now: &Value, between: Duration) -> String {
     line("workers", &busy(before, now, seconds));
     let budgets = &now["budgets"];
     line("connections", &budget(&budgets["connections"], plain));
-    line("in flight", &budget(&budgets["requests"], plain));
+    let waiting = now["upstream_waiting"].as_u64().map(|count| format!("{count} wait for the backend"));
+    let in_flight = [Some(budget(&budgets["requests"], plain)), waiting];
+    line("in flight", &joined(in_flight.into_iter().flatten()));
     line("memory", &budget(&budgets["memory_bytes"], bytes));
     let hits = recent["token_cache_hit_rate"]
         .as_f64()
@@ -204,6 +206,7 @@ mod tests {
         json!({
             "version": "1.2.3", "uptime_seconds": 3_725, "ready": true, "draining": false, "upstream_up": true,
             "config": {"upstream": "http://backend:8585"},
+            "upstream_waiting": 1,
             "requests": {"allow": allowed, "deny: expired": refused, "deny: revoked": 2 * refused, "error": 0},
             "recent": {
                 "overhead_seconds": {"p50": 0.000_025, "p99": 0.0009},
@@ -236,7 +239,7 @@ time, ours    p50 25 µs  p99 900 µs
 time, backend p50 2.0 ms  p99 1.2 s
 workers       0: 25 % busy, 12 tasks, up to 1.5 ms late  1: 0 % busy, 3 tasks
 connections   5 of 100 (5 %)
-in flight     1 of 100 (1 %)
+in flight     1 of 100 (1 %)  1 wait for the backend
 memory        1.0 MiB of 10.0 MiB (10 %)
 token cache   0.0 MiB of 32.0 MiB (0 %)  99 % hits
 refused       revoked 4.0/s  expired 2.0/s

@@ -1,8 +1,10 @@
 //! What does not work, what was lost, and which part of the process is at its limit.
 
+use std::cmp::Reverse;
+
 use super::super::{duration, seconds};
 use super::{Item, Overview};
-use crate::admin::Usage;
+use crate::admin::{Usage, WorkerView};
 use crate::history::Recent;
 
 /// From here on a part counts as at its limit.
@@ -11,8 +13,12 @@ const AT_LIMIT: f64 = 0.9;
 const SLOW_BACKEND: f64 = 1.0;
 /// So many requests without any response of the backend are no coincidence.
 const UNANSWERED: u64 = 3;
+/// So many requests that wait for long, while no other has a response, are no coincidence.
+const STALLED: i64 = 3;
 /// Our own part at the 99th percentile, in seconds. It is usually far below a millisecond.
 const SLOW_OVERHEAD: f64 = 0.01;
+/// Of fewer requests, a part says nothing.
+const ENOUGH_TO_REFUSE: u64 = 20;
 /// Of fewer requests, the 99th percentile is that of one of them.
 const ENOUGH: u64 = 200;
 /// With fewer hits, verifying tokens takes most of the processor time.
@@ -68,6 +74,28 @@ pub(super) fn faults(overview: &Overview, items: &mut Vec<Item>) {
     }
 }
 
+/// Whether most requests of the last minutes were refused. Missing and expired tokens do not count: a user interface whose
+/// session has ended, and health checks without a token, cause them.
+pub(super) fn refusals(overview: &Overview, items: &mut Vec<Item>) {
+    let recent = &overview.last_hour.last_minutes;
+    let all: u64 = recent.requests.values().sum();
+    let is_refusal = |decision, reason| {
+        matches!(decision, "deny" | "would_deny") && !matches!(reason, "missing_token" | "expired")
+    };
+    let mut refused: Vec<_> =
+        recent.requests.iter().filter(|((decision, reason), _)| is_refusal(*decision, *reason)).collect();
+    let count: u64 = refused.iter().map(|(_, count)| **count).sum();
+    if all < ENOUGH_TO_REFUSE || count * 2 < all {
+        return;
+    }
+    refused.sort_by_key(|(_, count)| Reverse(**count));
+    let reasons =
+        refused.iter().take(3).map(|((_, reason), count)| format!("{count} {}", reason.replace('_', " ")));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    let text = format!("{} % in the last {:.0} s: {reasons}", count * 100 / all, recent.seconds);
+    items.push(Item::warn("Most requests are refused.", text));
+}
+
 /// Why the process is slow, or refuses clients.
 pub(super) fn limits(overview: &Overview, items: &mut Vec<Item>) {
     workers(overview, items);
@@ -105,6 +133,15 @@ fn backend(overview: &Overview, items: &mut Vec<Item>) {
     if !overview.upstream_up {
         return;
     }
+    let waiting = recent.waiting.min(overview.upstream_waiting);
+    if recent.upstream.count() == 0 && waiting >= STALLED {
+        let text = format!(
+            "{waiting} requests have waited for it for at least {:.0} s, and no other has a response",
+            recent.seconds
+        );
+        items.push(Item::bad("The backend does not answer.", text));
+        return;
+    }
     // One that answers nothing has no times. With few requests, only the longer time has enough of them.
     for period in [recent, &overview.last_hour.last_minutes] {
         let sent = forwarded(period);
@@ -129,12 +166,22 @@ fn forwarded(recent: &Recent) -> u64 {
 
 fn workers(overview: &Overview, items: &mut Vec<Item>) {
     let workers = &overview.workers;
+    let is_behind = |worker: &WorkerView| worker.longest_delay_seconds >= BEHIND;
+    let all_behind = workers.len() > 1 && workers.iter().all(is_behind);
+    if all_behind {
+        let late = workers.iter().map(|worker| worker.longest_delay_seconds).fold(0.0, f64::max);
+        let text = format!(
+            "By up to {} in the last minute: the process got no processor time, as with a CPU limit or a machine that is overloaded",
+            seconds(late)
+        );
+        items.push(Item::warn("All workers were behind.", text));
+    }
     for (number, worker) in workers.iter().enumerate() {
         if worker.overdue_seconds >= STUCK {
             let late = duration(worker.overdue_seconds as u64);
             let text = format!("worker {number}, for {late}: its {} tasks wait", worker.tasks);
             items.push(Item::bad("A worker does not come back.", text));
-        } else if worker.longest_delay_seconds >= BEHIND {
+        } else if is_behind(worker) && !all_behind {
             let late = seconds(worker.longest_delay_seconds);
             let text = format!(
                 "worker {number}, by up to {late} in the last minute: its clients waited for that long"

@@ -28,6 +28,7 @@ fn recent(events: impl FnOnce(&Metrics)) -> Recent {
         overhead: sample.overhead,
         upstream: sample.upstream,
         hit_rate: None,
+        waiting: 0,
     }
 }
 
@@ -127,6 +128,41 @@ fn workers_that_are_late_or_busy_are_listed() {
 }
 
 #[test]
+fn workers_that_are_late_together_are_one_item() {
+    let both = found(|overview| {
+        let worker = WorkerView { longest_delay_seconds: 8.8, ..overview.workers[0] };
+        overview.workers = vec![worker, WorkerView { longest_delay_seconds: 3.0, ..worker }];
+    });
+    assert_eq!(
+        both,
+        [
+            "warn All workers were behind. By up to 8.8 s in the last minute: the process got no processor time, as with a CPU limit or a machine that is overloaded"
+        ]
+    );
+}
+
+#[test]
+fn refusals_of_most_requests_are_listed_unless_a_user_interface_causes_them() {
+    let refused = |count, reason| {
+        found(|overview| {
+            overview.last_hour.last_minutes = recent(|metrics| {
+                ended(metrics, 30, "allow", "");
+                ended(metrics, count, "deny", reason);
+                ended(metrics, 2, "deny", "revoked");
+                metrics.upstream(Duration::from_millis(1));
+            });
+        })
+    };
+    assert_eq!(
+        refused(40, "unknown_key"),
+        ["warn Most requests are refused. 58 % in the last 8 s: 40 unknown key, 2 revoked"]
+    );
+    for (count, reason) in [(20, "unknown_key"), (400, "expired"), (400, "missing_token")] {
+        assert_eq!(refused(count, reason), [] as [&str; 0], "{count} {reason}");
+    }
+}
+
+#[test]
 fn limits_that_are_nearly_reached_are_listed() {
     let nearly = Usage { used: 95, limit: 100 };
     let found = found(|overview| {
@@ -199,6 +235,20 @@ fn a_backend_that_is_slow_or_does_not_answer_is_listed() {
         metrics.upstream(Duration::from_millis(1));
     });
     assert_eq!(answered, [] as [&str; 0], "one has a response");
+    // All clients wait, so none sends anything more.
+    let waiting = |then, now| {
+        found(|overview| {
+            overview.upstream_waiting = now;
+            overview.recent = Recent { waiting: then, ..recent(|_| {}) };
+        })
+    };
+    assert_eq!(
+        waiting(7, 5),
+        [
+            "bad The backend does not answer. 5 requests have waited for it for at least 8 s, and no other has a response"
+        ]
+    );
+    assert_eq!(waiting(2, 9), [] as [&str; 0], "most of them have just begun");
     // Three requests a minute.
     let seldom = found(|overview| {
         let events = |metrics: &Metrics| (0..3).for_each(|_| metrics.overhead(Duration::from_micros(20)));
