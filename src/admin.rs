@@ -30,12 +30,14 @@ use crate::printable;
 use crate::refusals::Refusals;
 use crate::side_listener::{self, End};
 
+mod duration;
 mod explain;
 mod log_level;
 mod origin;
 mod page;
 mod view;
 
+pub use duration::duration;
 pub use view::{
     BotsView, Budgets, CertificateView, ConfigView, LastReload, Outcome, Overview, RevocationView,
     SourceView, Usage, WorkerView, by_how,

@@ -33,9 +33,18 @@ async function refresh() {
     if (!response.ok) throw new Error(response.status);
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     document.title = page.title;
-    for (const newer of page.querySelectorAll("header[id],section[id]")) {
+    for (const section of document.querySelectorAll("section[id]")) {
+      if (!page.getElementById(section.id)) section.remove();
+    }
+    // From the last one, so that the one after a new section is there.
+    for (const newer of [...page.querySelectorAll("header[id],section[id]")].reverse()) {
       const section = document.getElementById(newer.id);
-      if (section && section.innerHTML !== newer.innerHTML && !hasSelection(section)) replace(section, newer);
+      if (!section) {
+        const next = document.getElementById(newer.nextElementSibling?.id);
+        document.querySelector(".grid").insertBefore(document.importNode(newer, true), next);
+      } else if (section.innerHTML !== newer.innerHTML && !hasSelection(section)) {
+        replace(section, newer);
+      }
     }
     last = new Date();
   } catch {

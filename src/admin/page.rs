@@ -4,11 +4,12 @@
 //! replaced, too.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use askama::Template;
 use serde::Serialize;
 
+use super::duration;
 use super::view::{self, Overview, WorkerView};
 use crate::history::LastHour;
 use crate::metrics::Buckets;
@@ -32,7 +33,7 @@ use refused::RefusalRow;
 use tokens::TokenTable;
 
 /// Nothing is loaded from elsewhere, and nothing may frame the page. The style sheet is permitted by its hash.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-8vIwZkpFvFahU1WomHiINdSoE0K9dXER2j0esAlCFpk='; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-uFpFxfYgbbjF1EkRKe/4Kui5KIJO4LjyNWOA0k661Bc='; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Keeps the page current, at `/page.js`.
 pub(super) const SCRIPT: &str = include_str!("page.js");
@@ -42,7 +43,7 @@ const STYLE: &str = include_str!("page.css");
 /// The longest list of rules, and of tokens.
 const MAX_ROWS: usize = 50;
 /// How many refusals are shown. `GET /refusals` has more.
-const MAX_REFUSALS: usize = 25;
+const MAX_REFUSALS: usize = 15;
 
 /// Renders the page. Refusals and tokens contain names of people, so they are optional.
 pub(super) fn render(overview: &Overview, refusals: Option<&[Refusal]>) -> String {
@@ -332,16 +333,11 @@ fn rules(overview: &Overview) -> (Vec<RuleRow>, usize) {
         refused: match (counts.decided, counts.would_refuse) {
             (0, _) => "never met".to_owned(),
             (_, 0) => counts.refused.to_string(),
+            (_, would) if counts.refused == 0 => format!("{would} would be"),
             (_, would) => format!("{} and {would} would be", counts.refused),
         },
     };
     (rules.iter().take(MAX_ROWS).map(row).collect(), more)
-}
-
-/// A duration for people, in its two largest units.
-fn duration(seconds: u64) -> String {
-    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
-    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// A short time for people.

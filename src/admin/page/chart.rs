@@ -1,25 +1,26 @@
 //! The bars of the last hour: one for each minute, by decision.
 
-use crate::history::Minute;
+use std::time::{Duration, SystemTime};
 
 use super::super::view;
+use crate::history::Minute;
 
 /// The height of the tallest bar, and where its foot is.
 const HEIGHT: u64 = 100;
-const FOOT: u64 = 120;
+const FOOT: u64 = 104;
 /// The width of a minute.
 const WIDTH: usize = 12;
 const MINUTES: usize = 60;
-/// How many minutes are as wide as two times below them, on a phone too.
-const MIN_MINUTES: usize = 16;
+/// How long before the last minute the times below the chart are, in minutes.
+const LABELS: [u64; 3] = [59, 30, 0];
 
 /// What the template draws.
 pub(super) struct Chart {
     pub(super) bars: Vec<Bar>,
     /// The most requests of a minute.
     pub(super) highest: u64,
-    /// The times below the chart.
-    pub(super) labels: Vec<Label>,
+    /// The times below the chart: at its left edge, in the middle, and at its right edge.
+    pub(super) labels: Vec<String>,
 }
 
 /// One minute.
@@ -36,13 +37,6 @@ pub(super) struct Part {
     pub(super) height: u64,
 }
 
-/// A time below the chart.
-pub(super) struct Label {
-    pub(super) x: usize,
-    pub(super) anchor: &'static str,
-    pub(super) text: String,
-}
-
 impl Chart {
     /// The newest minutes, the last one at the right edge.
     pub(super) fn of(minutes: &[Minute]) -> Self {
@@ -50,13 +44,11 @@ impl Chart {
         let highest = shown.iter().map(Minute::requests).max().unwrap_or_default();
         let left = (MINUTES - shown.len()) * WIDTH;
         let bars = shown.iter().enumerate().map(|(at, minute)| Bar::of(minute, left + at * WIDTH, highest));
-        // Without room for both, only the last one.
-        let first = shown.first().filter(|_| shown.len() >= MIN_MINUTES);
-        let ends = [(left, "start", first), (MINUTES * WIDTH, "end", shown.last())];
-        let label = |(x, anchor, minute): (usize, &'static str, Option<&Minute>)| {
-            Some(Label { x, anchor, text: time(minute?)? })
-        };
-        Self { bars: bars.collect(), highest, labels: ends.into_iter().filter_map(label).collect() }
+        let last = shown.last().and_then(|minute| minute.begins);
+        let before = |last: SystemTime, minutes: u64| last.checked_sub(Duration::from_secs(minutes * 60));
+        // No time before 1970 can be shown. A clock that was never set is close to it.
+        let label = |minutes: &u64| Some(time(before(last?, *minutes)?.max(SystemTime::UNIX_EPOCH)));
+        Self { bars: bars.collect(), highest, labels: LABELS.iter().filter_map(label).collect() }
     }
 }
 
@@ -78,22 +70,20 @@ impl Bar {
         let Minute { allowed, refused, failed, .. } = minute;
         let title = format!(
             "{}: {allowed} allowed, {refused} refused, {failed} failed",
-            time(minute).unwrap_or_default()
+            minute.begins.map(time).unwrap_or_default()
         );
         Self { title, x, parts }
     }
 }
 
 /// Hours and minutes, in UTC.
-fn time(minute: &Minute) -> Option<String> {
-    Some(view::time(minute.begins?).get(11..16)?.to_owned())
+fn time(time: SystemTime) -> String {
+    view::time(time).get(11..16).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -109,10 +99,10 @@ mod tests {
         assert_eq!((chart.bars.len(), chart.highest), (60, 60));
         let (first, last) = (chart.bars.first().unwrap(), chart.bars.last().unwrap());
         assert_eq!((first.x, last.x), (0, 708));
-        assert_eq!((last.parts[0].y, last.parts[0].height), (20, 100));
+        assert_eq!((last.parts[0].y, last.parts[0].height), (4, 100));
         assert_eq!(last.title, "01:00: 60 allowed, 0 refused, 0 failed");
-        let labels: Vec<_> = chart.labels.iter().map(|label| (label.x, label.text.as_str())).collect();
-        assert_eq!(labels, [(0, "00:01"), (720, "01:00")]);
+        assert_eq!(chart.labels, ["00:01", "00:30", "01:00"]);
+        assert_eq!(Chart::of(&minutes[59..]).labels, ["00:01", "00:30", "01:00"], "the hour is always whole");
         assert_eq!(Chart::of(&minutes[..1]).bars[0].x, 708);
     }
 
@@ -121,7 +111,7 @@ mod tests {
         let chart = Chart::of(&[minute(0, 1_000_000, 1)]);
         let parts: Vec<_> =
             chart.bars[0].parts.iter().map(|part| (part.class, part.y, part.height)).collect();
-        assert_eq!(parts, [("allowed", 21, 99), ("refused", 19, 2)]);
+        assert_eq!(parts, [("allowed", 5, 99), ("refused", 3, 2)]);
         assert!(Chart::of(&[]).bars.is_empty());
         assert!(Chart::of(&[minute(0, 0, 0)]).bars[0].parts.is_empty());
         let largest = Chart::of(&[minute(0, u64::MAX / 2, 0)]);

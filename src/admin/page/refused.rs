@@ -17,7 +17,10 @@ pub(super) struct RefusalRow {
     pub(super) command: Text,
     pub(super) who: Text,
     pub(super) from: String,
+    /// The ID of the request, in short: the facts have the whole one.
     pub(super) id: Text,
+    /// What stays open when the page is refreshed.
+    pub(super) key: Text,
 }
 
 impl RefusalRow {
@@ -38,7 +41,8 @@ impl RefusalRow {
             )),
             who: Text::of(who.unwrap_or_default()),
             from: refusal.source_address.map(|address| address.to_string()).unwrap_or_default(),
-            id: Text::of(&refusal.request_id),
+            id: Text::of(shortened(&refusal.request_id)),
+            key: Text::of(&refusal.request_id),
         }
     }
 }
@@ -48,6 +52,7 @@ fn facts(refusal: &Refusal) -> Vec<Fact> {
     let time = view::time(refusal.time);
     let known = [
         ("time", Some(time.as_str())),
+        ("request", Some(&*refusal.request_id)),
         ("decision", Some(refusal.decision)),
         ("reason", Some(refusal.reason)),
         ("rule", refusal.rule.as_deref()),
@@ -64,6 +69,15 @@ fn facts(refusal: &Refusal) -> Vec<Fact> {
     known.into_iter().filter_map(|(name, value)| Some(Fact::of(name, value?))).collect()
 }
 
+/// The beginning and the end of a long ID. Those of metagate differ at the end.
+fn shortened(id: &str) -> String {
+    let chars: Vec<_> = id.chars().collect();
+    match (chars.first_chunk::<4>(), chars.last_chunk::<6>()) {
+        (Some(first), Some(last)) if chars.len() > 16 => first.iter().chain(&['…']).chain(last).collect(),
+        _ => id.to_owned(),
+    }
+}
+
 /// An argument for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-%".contains(&byte);
@@ -76,6 +90,13 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_ids_are_shortened_in_the_middle() {
+        assert_eq!(shortened("95810cf07a3be2c100000143"), "9581…000143");
+        assert_eq!(shortened("0123456789abcdef"), "0123456789abcdef");
+        assert_eq!(shortened("ä".repeat(17).as_str()), "ääää…ääääää");
+    }
 
     #[test]
     fn arguments_are_quoted_for_a_shell() {

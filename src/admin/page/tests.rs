@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -243,8 +244,8 @@ fn the_numbers_of_the_last_hour_are_shown() {
         "Refused, last hour</h2><div class=\"big\">1.0<span class=\"sub\"> %</span>",
         "9 expired · 1 unknown key",
         "<div class=\"big\">98.7<span class=\"sub\"> % hits</span>",
-        "up 1m 1s",
-        "<rect class=\"allowed\" x=\"708\" y=\"21\" width=\"10\" height=\"99\"/><rect class=\"refused\"",
+        "up 1 min 1 s",
+        "<rect class=\"allowed\" x=\"708\" y=\"5\" width=\"10\" height=\"99\"/><rect class=\"refused\"",
         "990 allowed, 10 refused, 0 failed",
         "7 by jti<",
         "<td class=\"right\">20<td class=\"right\">2 and 3 would be</tr>",
@@ -275,10 +276,10 @@ fn what_needs_a_look_is_listed() {
         "A certificate has ended.</b> the last authority of authentication.caFile, /tls/",
         ", at 2001-09-08T23:46:40Z",
         "A certificate ends soon.</b> upstream.tls.certFile, /tls/",
-        ", in 3days",
-        "The first certificate ends 2h ago.",
-        "<td>authorities<td>2001-09-08T23:46:40Z<td class=\"bad\">2h ago</tr>",
-        "<td>own<td>2001-12-08T01:46:40Z<td class=\"ok\">in 2months",
+        ", in 3 d",
+        "The first certificate ends 2 h ago.",
+        "<td>authorities<td>2001-09-08T23:46:40Z<td class=\"bad\">2 h ago</tr>",
+        "<td>own<td>2001-12-08T01:46:40Z<td class=\"ok\">in 90 d",
         "A key has left.</b> 1 token in use of",
         "was signed with k-old, which has left its key set: it is refused now.",
         "A token ends soon.",
@@ -298,7 +299,7 @@ fn names_of_people_are_shown_only_on_request() {
     let page = render(&overview(), None);
     assert!(page.contains("X-Metagate: 1") && !page.contains("<th>who"), "{page}");
     assert!(!page.contains("f-etl") && !page.contains(">etl<"), "{page}");
-    assert!(page.contains("bot in 2days"), "{page}");
+    assert!(page.contains("bot in 2 d"), "{page}");
     assert!(!page.contains("METAGATE_LISTEN"), "rules and mappings name people");
     let page = render(&overview(), Some(&[]));
     assert!(page.contains("f-etl") && page.contains("none since the start"), "{page}");

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::admin::duration as duration_of;
+
 /// How much of what needs a look is shown.
 const MAX_ITEMS: usize = 12;
 /// How many reasons of refusals are shown.
@@ -73,9 +75,7 @@ fn process(now: &Value) -> String {
         (false, true) => "ready",
         (false, false) => "not ready",
     };
-    let up =
-        humantime::format_duration(Duration::from_secs(now["uptime_seconds"].as_u64().unwrap_or_default()));
-    let up = up.to_string().split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let up = duration_of(now["uptime_seconds"].as_u64().unwrap_or_default());
     let backend = if now["upstream_up"] == false { "down" } else { "up" };
     let upstream = now["config"]["upstream"].as_str().unwrap_or_default();
     format!("{}  {state}  up {up}  {upstream} is {backend}", word("version"))
@@ -162,8 +162,8 @@ fn key_source(source: &Value) -> String {
     let text = |name: &str| source[name].as_str().unwrap_or_default();
     let usable = source["keys"].as_array().into_iter().flatten().filter(|key| key["usable"] == true).count();
     // Keys of the configuration have no age.
-    let age = source["age_seconds"].as_u64().map(Duration::from_secs);
-    let age = age.map_or(String::new(), |age| format!(", fetched {} ago", humantime::format_duration(age)));
+    let age = source["age_seconds"].as_u64();
+    let age = age.map_or(String::new(), |age| format!(", fetched {} ago", duration_of(age)));
     let state = source["failure"].as_str().unwrap_or("ok");
     format!("{}  {}  {usable} usable{age}: {state}", text("issuer"), text("source"))
 }
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(
             text,
             "\
-metagate      1.2.3  ready  up 1h 2m  http://backend:8585 is up
+metagate      1.2.3  ready  up 1 h 2 min  http://backend:8585 is up
 needs a look  nothing
 requests      106/s  allow 100  deny 6.0
 time, ours    p50 25 µs  p99 900 µs
@@ -243,7 +243,7 @@ in flight     1 of 100 (1 %)  1 wait for the backend
 memory        1.0 MiB of 10.0 MiB (10 %)
 token cache   0.0 MiB of 32.0 MiB (0 %)  99 % hits
 refused       revoked 4.0/s  expired 2.0/s
-keys          okta  https://okta.example/keys  1 usable, fetched 1m 5s ago: ok
+keys          okta  https://okta.example/keys  1 usable, fetched 1 min 5 s ago: ok
 "
         );
     }

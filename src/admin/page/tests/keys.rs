@@ -24,7 +24,7 @@ fn shown(requests: &[(Option<&str>, u64)], in_use: &[&str]) -> (String, serde_js
     let token = |kid: &&str| UsedToken { entry: "idp".into(), ..used("etl", TokenClass::Bot, kid, None) };
     overview.tokens = in_use.iter().map(token).collect();
     let page = render(&overview, None);
-    let (_, keys) = page.split_once("<td class=\"wrap mono\">k-new").unwrap();
+    let (_, keys) = page.split_once("<td data-label=\"keys\" class=\"wrap mono\">k-new").unwrap();
     let keys = keys.split('<').next().unwrap();
     (format!("k-new{keys}"), serde_json::to_value(&overview).unwrap()["last_hour"]["keys"].clone())
 }

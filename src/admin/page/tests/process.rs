@@ -117,7 +117,7 @@ fn workers_that_are_late_or_busy_are_listed() {
     assert_eq!(
         late(12.0, 12.0, 1.0),
         [
-            "bad A worker does not come back. worker 1, for 12s: its 12 tasks wait",
+            "bad A worker does not come back. worker 1, for 12 s: its 12 tasks wait",
             "warn Workers are busy. 1 of 2: a few connections cost much.",
         ]
     );
