@@ -244,12 +244,34 @@ pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
             None => return false,
         }
     }
-    rest.len() >= last.len() && rest.ends_with(last)
+    rest.ends_with(last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        for (pattern, text, matches) in [
+            ("ab", "ab", true),
+            ("ab", "abc", false),
+            ("a*", "a", true),
+            ("a*b", "ab", true),
+            ("a*b", "axb", true),
+            ("a*b", "axc", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c", false),
+            // What one part has matched is not matched again.
+            ("*ab*b", "ab", false),
+            ("*ab*b", "abb", true),
+            ("x*ab*ab", "x-ab", false),
+            ("x*ab*ab", "x-ab-ab", true),
+            ("ab*b", "ab", false),
+        ] {
+            assert_eq!(wildcard_matches(pattern, text), matches, "{pattern} {text}");
+        }
+    }
 
     #[test]
     fn route_patterns_name_methods_and_a_path() {

@@ -138,9 +138,14 @@ impl SigningKey {
 
     /// The private key of an RSA key, in PEM of PKCS #8.
     pub(crate) fn private_pem(&self) -> String {
+        pem("PRIVATE KEY", &self.private_der())
+    }
+
+    /// The private key of an RSA key, in PKCS #8.
+    pub(crate) fn private_der(&self) -> Vec<u8> {
         let Self::Rsa(key) = self else { panic!("not an RSA key") };
         let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
-        pem("PRIVATE KEY", der.as_ref())
+        der.as_ref().to_vec()
     }
 
     /// The public key's bytes: `04 || x || y`, the 32 bytes of Ed25519, PKCS #1 for RSA.

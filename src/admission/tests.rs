@@ -25,6 +25,7 @@ mod cache;
 mod detailed;
 mod details;
 mod exchange;
+mod facts;
 mod presented;
 mod rate;
 mod seen;

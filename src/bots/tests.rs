@@ -36,6 +36,12 @@ fn bot(name: &str, tokens: Vec<BotToken>) -> Bot {
 }
 
 #[test]
+fn bots_are_listed_in_the_order_of_the_list() {
+    let bots = Bots::new(["b", "a", "c"].map(|name| bot(name, Vec::new())).into());
+    assert_eq!(bots.bots().iter().map(|bot| &*bot.name).collect::<Vec<_>>(), ["b", "a", "c"]);
+}
+
+#[test]
 fn only_a_listed_token_of_the_same_bot_is_accepted() {
     let (token, issued) = issue("nightly");
     let found = |bots: &Bots| bots.find(&token, NOW_DATE).map(|bot| bot.name.clone());

@@ -83,6 +83,7 @@ mod tests {
 
     use super::*;
     use crate::backend::Backend;
+    use crate::claims::MappedUser;
     use crate::test_support::verified;
 
     #[test]
@@ -112,6 +113,20 @@ mod tests {
         assert!(large >= small + 2000, "{small} {large}");
         let many: Value = (0..100).map(|at| (format!("claim-{at}"), json!(1))).collect::<Map<_, _>>().into();
         assert!(verified(many).weight() >= small + 100 * ("claim-00".len() + size_of::<u64>()));
+    }
+
+    #[test]
+    fn what_audit_records_say_of_a_mapped_user_is_counted() {
+        let user = |entry: &str| MappedUser { index: 0, entry: entry.into(), user: "u".into(), email: None };
+        let weight = |entry: &str, subject: &str| {
+            let token = verified(json!({"sub": subject, "email": "ada@a.example"}));
+            token.mapped(Mapping::User(user(entry).into())).weight()
+        };
+        let small = weight("e", "s");
+        assert!(weight(&"e".repeat(512), "s") >= small + 400);
+        // In the claims and in the record.
+        assert!(weight("e", &"s".repeat(512)) >= small + 2 * 400);
+        assert!(weight(&"e".repeat(512), &"s".repeat(512)) < small + 4 * 1024);
     }
 
     #[test]

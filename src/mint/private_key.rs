@@ -159,6 +159,14 @@ fn fault(rejected: &str, der: &[u8]) -> PrivateKeyFault {
 mod tests {
     use super::*;
 
+    /// A key that is too long takes too long to make.
+    #[test]
+    fn the_size_of_a_rejected_key_is_told_from_its_kind() {
+        assert_eq!(fault("TooLarge", b""), PrivateKeyFault::TooLong);
+        assert_eq!(fault("TooSmall", b""), PrivateKeyFault::TooShort);
+        assert_eq!(fault("InvalidEncoding", b"\x30\x00"), PrivateKeyFault::NotRsa);
+    }
+
     #[test]
     fn rfc7638_section_3_1_thumbprint() {
         let modulus = concat!(

@@ -120,6 +120,12 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_of_a_handshake_names_the_field() {
+        assert!(HandshakeFault::Version.as_str().starts_with("Sec-WebSocket-Version "));
+        assert!(HandshakeFault::Key.as_str().starts_with("Sec-WebSocket-Key "));
+    }
+
+    #[test]
     fn a_response_must_switch_to_the_requested_protocol() {
         let granted = |list: &[(&'static str, &'static str)]| is_granted(&headers(list), "websocket");
         assert!(granted(&[("connection", "upgrade"), ("upgrade", "WebSocket")]));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::claims::{ClaimsFault, IssuedKind, VerifiedToken};
-use crate::jose::{Algorithm, UnverifiedToken};
+use crate::jose::{Algorithm, KeyDialect, KeySet, ParsedKeys, UnverifiedToken};
 use crate::mint::PrivateKeyFault;
 use crate::numeric_date::NumericDate;
 use crate::test_support::{NOW, RSA, base64url, good_claims, key_set, open_rules, unbase64url, with};
@@ -128,6 +128,20 @@ fn both_forms_of_pem_are_read_and_nothing_else() {
     ] {
         assert_eq!(IssuerKey::from_pem(&text).unwrap_err(), fault);
     }
+}
+
+#[test]
+fn what_is_published_is_what_verifies() {
+    let issuer = issuer();
+    assert_eq!((issuer.url(), issuer.audience()), (URL, "metagate"));
+    let parsed = ParsedKeys::parse(issuer.jwks().to_string().as_bytes(), KeyDialect::Standard).unwrap();
+    assert!(parsed.skipped.is_empty(), "{:?}", parsed.skipped);
+    let kids: Vec<_> = parsed.usable.iter().map(|key| key.kid()).collect();
+    assert_eq!(kids, issuer.keys().iter().map(|key| Some(key.kid())).collect::<Vec<_>>());
+    let token = issue(&issuer, IssuedKind::Bot);
+    let token = UnverifiedToken::parse(token.text.expose_secret(), 4096).unwrap();
+    let (keys, now) = (KeySet::new(parsed.usable), NumericDate::from_secs(NOW + 10));
+    assert!(trust::verify(&token, &issuer.trusted(LEEWAY), Some(&keys), now).is_ok());
 }
 
 #[test]

@@ -169,6 +169,7 @@ fn names_cover(this: &[Box<str>], other: &[Box<str>], equal: impl Fn(&str, &str)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::RowSource;
 
     fn path(text: &str) -> PathPattern {
         PathPattern::parse(text).unwrap()
@@ -260,6 +261,24 @@ mod tests {
     }
 
     #[test]
+    fn covers_compares_the_kinds_of_operations() {
+        use crate::request::OperationKind::{Mutation, Query};
+        let of = |kinds: &[_]| Matching {
+            graphql: Some(GraphqlMatching { operations: kinds.to_vec(), ..GraphqlMatching::default() }),
+            ..Matching::default()
+        };
+        for (own, other, covered) in [
+            (&[][..], &[Query][..], true),
+            (&[Query], &[], false),
+            (&[Query], &[Query], true),
+            (&[Query, Mutation], &[Query], true),
+            (&[Query], &[Query, Mutation], false),
+        ] {
+            assert_eq!(of(own).covers(&of(other)), covered, "{own:?} {other:?}");
+        }
+    }
+
+    #[test]
     fn covers_requires_every_condition() {
         let matching = |paths: &[&str], hosts: &[&str], issuers: &[&str]| Matching {
             paths: paths.iter().map(|text| path(text)).collect(),
@@ -311,6 +330,29 @@ mod tests {
             };
             let found: Vec<String> = table.opening(&matching).map(|row| row.pattern.to_string()).collect();
             assert_eq!(found, expected, "{methods} {paths:?}");
+        }
+    }
+
+    /// Presets have patterns that the index cannot hold.
+    #[test]
+    fn opening_rows_of_a_preset_overlap_by_method_and_path() {
+        let source = || RowSource::Configuration { key: "x".into(), origin: None };
+        let pattern = |methods, path| RoutePattern {
+            methods: Methods::parse(methods).unwrap(),
+            path: PathPattern::parse_preset(path, 0).unwrap(),
+        };
+        let row = |pattern| RouteRow { route: Route::Public, pattern, source: source() };
+        let table = RouteTable::default().with_first(vec![row(pattern("GET", "/icons*"))]);
+        for (methods, path_of_rule, count) in [
+            ("GET", "/icons/a", 1),
+            ("POST", "/icons/a", 0),
+            ("GET", "/a", 0),
+            ("GET", "/**", 1),
+            ("POST", "/**", 0),
+        ] {
+            let (methods, paths) = (Methods::parse(methods).unwrap(), vec![path(path_of_rule)]);
+            let matching = Matching { methods, paths, ..Matching::default() };
+            assert_eq!(table.opening(&matching).count(), count, "{matching:?}");
         }
     }
 

@@ -6,9 +6,9 @@
 use http::Uri;
 
 use super::field_lines::is_name;
-use super::field_name::{NOT_A_NAME, NOT_A_VALUE, OTHER_FRAMING, looks_like_framing};
+use super::field_name::{OTHER_FRAMING, looks_like_framing};
 use super::framing::{BOTH_FRAMINGS, NOT_A_LENGTH, NOT_CHUNKED};
-use super::grammar::{is_path_octet, is_query_octet, is_tchar, value_len};
+use super::grammar::{is_path_octet, is_query_octet, is_tchar};
 use super::host::{MANY_HOSTS, NOT_A_HOST, OTHER_HOST, check_authority};
 use super::target::REWRITTEN;
 use super::{FieldList, HeadScanner, http2_head};
@@ -115,20 +115,10 @@ impl<'h> FaultPlace<'h> {
 
     /// The place in a complete head that [`super::RequestFacts::read`] refused with this text.
     pub fn in_request(why: &str, target: &'h Uri, headers: &'h Fields) -> Option<Self> {
-        let field = |is_meant: &dyn Fn(&str, &[u8]) -> bool| {
-            let found = headers.iter().find(|field| is_meant(field.name(), field.value().as_bytes()));
-            found.map(|field| (field.name(), field.value().as_bytes()))
-        };
         match why {
-            NOT_A_NAME => {
-                field(&|name, _| !is_name(name.as_bytes())).map(|(name, _)| Self::Field(name.as_bytes()))
-            }
             OTHER_FRAMING => {
-                field(&|name, _| looks_like_framing(name)).map(|(name, _)| Self::Field(name.as_bytes()))
-            }
-            NOT_A_VALUE => {
-                let found = field(&|_, value| value_len(value) < value.len());
-                found.map(|(name, _)| Self::Field(name.as_bytes()))
+                let found = headers.iter().find(|field| looks_like_framing(field.name()));
+                found.map(|field| Self::Field(field.name().as_bytes()))
             }
             NOT_A_LENGTH => last(headers, "content-length"),
             NOT_CHUNKED | BOTH_FRAMINGS => last(headers, "transfer-encoding"),

@@ -370,6 +370,21 @@ mod tests {
     }
 
     #[test]
+    fn a_configured_host_is_compared_as_a_received_one() {
+        for (text, canonical) in [
+            ("A.Example", Some("a.example")),
+            ("a.example.", Some("a.example")),
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("[2001:DB8::0:1]", Some("[2001:db8::1]")),
+            ("a.example:80", None),
+            ("a b", None),
+            ("", None),
+        ] {
+            assert_eq!(canonical_host(text).as_deref(), canonical, "{text}");
+        }
+    }
+
+    #[test]
     fn an_authority_is_a_host_with_or_without_a_port() {
         for good in ["a.example", "a.example:8443", "192.0.2.1", "[2001:db8::1]:1"] {
             assert!(is_authority(good), "{good}");

@@ -123,6 +123,7 @@ mod tests {
         let uri = uri_of(br#"/a"{b%22?q="<%3C>{|}\"#).unwrap();
         let encoded = percent_encoded(uri.path_and_query().unwrap()).unwrap();
         assert_eq!(encoded.as_str(), r#"/a"{b%22?q=%22%3C%3C%3E{|}\"#);
+        assert!(has_stand_ins(uri.path_and_query().unwrap()) && !has_stand_ins(&encoded));
         let long = uri_of(format!("/?{}", "<".repeat(30_000)).as_bytes()).unwrap();
         assert_eq!(percent_encoded(long.path_and_query().unwrap()), None);
     }

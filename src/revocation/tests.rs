@@ -28,6 +28,12 @@ fn an_empty_list_revokes_nothing() {
 }
 
 #[test]
+fn a_complete_list_has_every_entry() {
+    let list = limited(RevokedBy::Id, "a-1", Some("idp"), None).complete();
+    assert_eq!(list.find(&verified(json!({"jti": "a-1"})), "").map(|found| found.by), Some(RevokedBy::Id));
+}
+
+#[test]
 fn jti_must_match_exactly() {
     let list = list(RevokedBy::Id, "a-1");
     assert_eq!(list.find(&verified(json!({"jti": "a-1"})), "").map(|found| found.by), Some(RevokedBy::Id));

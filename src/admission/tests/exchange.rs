@@ -66,6 +66,19 @@ fn withheld(mode: Mode, path: &'static str, value: &str) -> Option<bool> {
 }
 
 #[test]
+fn a_withheld_token_goes_on_in_no_field() {
+    let admission = exchanging(Mode::Enforce);
+    let token = of("https://a.example", "job");
+    let lines = [("authorization", &*format!("Bearer {token}")), ("x-copy", &*token), ("x-other", "kept")];
+    let admitted = Request::new("/x", &lines).admit_by(&admission, &mut script()).unwrap();
+    let mut headers = fields(&lines);
+    admission.head.rewrite(&mut headers, &admitted.facts, &admitted.permit, None, false).unwrap();
+    let values: Vec<_> = headers.iter().map(|field| field.value().as_bytes().to_vec()).collect();
+    assert!(!values.iter().any(|value| value.ends_with(token.as_bytes())), "{headers:?}");
+    assert!(headers.contains_key("x-other"));
+}
+
+#[test]
 fn tokens_that_may_be_exchanged_are_withheld_on_public_routes() {
     for (value, expected) in [
         (format!("Bearer {}", of("https://a.example", "job")), true),

@@ -46,6 +46,24 @@ fn first_non_empty_claim_names_the_principal() {
 }
 
 #[test]
+fn iss_and_sub_may_be_twice_as_long_and_a_fault_names_the_claim() {
+    let read = |claim: &str, value: Value| {
+        principal(&open_rules(), json!({"email": "ada@example.org", claim: value})).map(drop)
+    };
+    for claim in ["iss", "sub"] {
+        assert_eq!(read(claim, json!("x".repeat(512))), Ok(()), "{claim}");
+        for (value, why) in [
+            (json!("x".repeat(513)), "has control characters or is too long"),
+            (json!("a\nb"), "has control characters or is too long"),
+            (json!(5), "is not a string"),
+        ] {
+            let Err(ClaimsFault::Malformed(text)) = read(claim, value) else { panic!("{claim} {why}") };
+            assert_eq!(text, format!("{claim} {why}"));
+        }
+    }
+}
+
+#[test]
 fn names_with_control_characters_or_too_long_are_refused() {
     for (name, good) in [
         ("a\0b".to_owned(), false),

@@ -24,6 +24,14 @@ fn copied(value: JsonValue<'_>) -> Value {
 }
 
 #[test]
+fn an_object_knows_how_many_members_it_has() {
+    for (text, len) in [(r#"{}"#, 0), (r#"{"a":{"b":1,"c":2}}"#, 1)] {
+        let object = object(text.as_bytes()).unwrap();
+        assert_eq!((object.members().len(), object.members().is_empty()), (len, len == 0), "{text}");
+    }
+}
+
+#[test]
 fn objects_are_parsed_completely() {
     for text in [
         r#"{"a":1,"b":[true,null,"x",{"c":-1.5}],"d":{}}"#,

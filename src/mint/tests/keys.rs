@@ -84,6 +84,25 @@ fn the_key_set_has_the_public_members_of_every_key() {
 }
 
 #[test]
+fn the_first_key_signs_and_datahub_has_its_own() {
+    let (rsa, secret) = (|| vec![private(&RSA), private(&OTHER_RSA)], SecretSlice::from(SECRET.to_vec()));
+    let keys = SigningKeys::new(rsa(), Algorithm::RS256, Some(&secret));
+    let materials = |keys: &SigningKeys| keys.rsa().iter().map(|key| *key.material()).collect::<Vec<_>>();
+    assert_eq!(materials(&keys), rsa().iter().map(|key| *key.material()).collect::<Vec<_>>());
+    assert!(keys.has_datahub());
+    let without = SigningKeys::new(Vec::new(), Algorithm::RS256, None);
+    assert!(materials(&without).is_empty() && !without.has_datahub());
+}
+
+#[test]
+fn a_key_file_may_be_of_pkcs1() {
+    let der = RSA.private_der();
+    // RFC 5208: a version and the algorithm come before the octets of the key itself.
+    let pkcs1 = pem("RSA PRIVATE KEY", &der[26..]);
+    assert_eq!(PrivateKey::from_pem(&pkcs1).unwrap().material(), private(&RSA).material());
+}
+
+#[test]
 fn a_key_file_holds_one_rsa_key() {
     let good = RSA.private_pem();
     let label = |label: &str| good.replace("PRIVATE KEY", label);

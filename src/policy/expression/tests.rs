@@ -28,6 +28,7 @@ fn evaluate(text: &str, claims: Json) -> Result<bool, Fault> {
 fn expressions_see_the_claims_the_request_and_the_token() {
     let claims = json!({
         "isBot": true,
+        "email": "ada@a.example",
         "roles": ["Reader", "Editor"],
         "aud": ["metadata", "other"],
         "scope": "read write",
@@ -67,6 +68,7 @@ fn expressions_see_the_claims_the_request_and_the_token() {
         "token.class == \"Bot\" || token.class == \"bot\" || token.class == \"User\" || token.class == \"user\"",
         "token.roles == [\"Reader\", \"Editor\"] && token.scopes == [\"read\", \"write\"]",
         "token.audiences == [\"metadata\", \"other\"]",
+        "token.iss == \"https://idp.example\" && token.email == \"ada@a.example\"",
         "token.issuer.size() > 0 && token.principal.size() > 0",
         "graphql.operation == \"mutation\" && !has(graphql.name)",
         "graphql.fields.exists(field, field.startsWith(\"create\"))",
@@ -126,6 +128,9 @@ fn a_claim_of_another_type_is_a_fault() {
 fn invalid_expressions_are_errors_with_one_line() {
     for (text, expected) in [
         ("", "is not a valid CEL expression"),
+        ("[claims.isBot]", "is neither true nor false"),
+        ("{\"a\": claims.isBot}", "is neither true nor false"),
+        ("\"true\"", "is neither true nor false"),
         ("claims.", "is not a valid CEL expression"),
         ("claims.isBot &&", "is not a valid CEL expression"),
         ("claims.isBot = true", "is not a valid CEL expression"),

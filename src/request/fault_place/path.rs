@@ -155,6 +155,7 @@ mod tests {
     #[test]
     fn the_octets_of_each_fault_are_found() {
         for (path, why, at, octets) in [
+            ("/a\\b", NOT_A_PATH, 3, "\\"),
             ("/a/../b", DOT_SEGMENT, 4, ".."),
             ("/a/..;x/b", DOT_SEGMENT, 4, ".."),
             ("/...;/.", DOT_SEGMENT, 7, "."),

@@ -70,6 +70,15 @@ fn upgrade_is_detected_in_http_1_1() {
 }
 
 #[test]
+fn the_version_of_a_complete_head_is_known() {
+    for (version, is_http_11) in [("HTTP/1.1", true), ("HTTP/1.0", false)] {
+        let mut scanner = HeadScanner::new(LIMITS);
+        assert!(scanner.scan(format!("GET / {version}\r\n\r\n").as_bytes()).unwrap().is_some());
+        assert_eq!(scanner.is_http_11(), is_http_11, "{version}");
+    }
+}
+
+#[test]
 fn incomplete_head_returns_none() {
     let text = "\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
     for end in 0..text.len() {

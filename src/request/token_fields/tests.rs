@@ -38,6 +38,18 @@ fn read(fields_of: &TokenFields, lines: &[(&str, &str)]) -> Result<String, Strin
 }
 
 #[test]
+fn authorization_is_named_once_and_only_if_it_is_looked_at() {
+    let names =
+        |fields: &TokenFields| fields.names().map(HeaderName::as_str).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(names(&TokenFields::default()), ["authorization"]);
+    assert_eq!(names(&listed()), ["authorization", IAP, "x-amzn-oidc-data", "proxy-authorization"]);
+    for (accepts_system_credential, expected) in [(false, &[IAP][..]), (true, &["authorization", IAP])] {
+        let fields = TokenFields::new(vec![field(IAP, None, false)], accepts_system_credential);
+        assert_eq!(names(&fields), expected);
+    }
+}
+
+#[test]
 fn each_field_has_its_own_form() {
     let listed = listed();
     for (name, value, token) in [

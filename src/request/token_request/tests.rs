@@ -71,6 +71,9 @@ fn optional_parameters_ask_for_nothing_else() {
         ("&as=admin&user=admin&exchange=other&roles=Admin".to_owned(), TokenType::AccessToken),
     ] {
         assert_eq!(accepted(&with(&more)).requested, requested, "{more}");
+        // RFC 8693 section 3.
+        let name = if requested == TokenType::Jwt { "jwt" } else { "access_token" };
+        assert_eq!(requested.as_str(), format!("urn:ietf:params:oauth:token-type:{name}"));
     }
     for (more, fault) in [
         ("&audience=openmetadata", OTHER_TARGET),
