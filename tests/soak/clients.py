@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import itertools
 import random
 import socket
 import ssl
@@ -184,13 +185,15 @@ async def well_behaved(mix, program, sent, is_http2, stopping):
 class Abuse:
     """Clients that stall, leave and flood. Their requests have names, too: each has at most one audit record."""
 
+    # Of all of them, so that no two requests have the same name.
+    numbers = itertools.count(1)
+
     def __init__(self, truth, program, rng):
-        self.truth, self.program, self.random, self.count = truth, program, rng, 0
+        self.truth, self.program, self.random = truth, program, rng
 
     def head(self, token, method="GET", more=""):
-        self.count += 1
         authorization = f"Authorization: Bearer {token.text}\r\n" if token else ""
-        name = f"abuse-{id(self)}-{self.count}"
+        name = f"abuse-{next(self.numbers)}"
         return f"{method} /api/v1/tables HTTP/1.1\r\nHost: a\r\nX-Request-Id: {name}\r\n{authorization}{more}\r\n".encode()
 
     async def connect(self):
