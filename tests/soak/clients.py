@@ -88,15 +88,19 @@ class Mix:
         # Wrong decisions, and the requests that may reach the backend.
         self.wrong, self.may_arrive, self.outcomes = [], set(), collections.Counter()
 
-    def genuine(self):
-        """A token of the pool, which is renewed slowly: retired keys, revoked and expired tokens stay for a while."""
+    def genuine(self, program):
+        """A token of the pool. One that is certainly refused, whether revoked, expired or of a retired key, stays for a few requests."""
         pool = self.pool
         if len(pool) < 150 or self.random.random() < 0.05:
             claims = {"exp": int(self.truth.now()) + self.random.randint(5, 60)} if self.random.random() < 0.3 else {}
             pool.append(self.truth.token(self.random.choice(("ec", "rsa")), **claims))
         if len(pool) > 300:
             del pool[self.random.randrange(100)]
-        return self.random.choice(pool)
+        at, now = self.random.randrange(len(pool)), time.monotonic()
+        token = pool[at]
+        if self.truth.judge(token, program, now, now) is False and self.random.random() < 0.3:
+            del pool[at]
+        return token
 
     def next(self, program):
         """A request that is not sent yet: its record, path and fields."""
@@ -113,7 +117,7 @@ class Mix:
             token = BAD[kind](self.truth, self.random.choice(("ec", "rsa")))
         else:
             kind, path = self.random.choice((("good", path), ("good", path), ("good", path), ("admin", "/admin/x"), ("variant", "/variant")))
-            token = self.genuine()
+            token = self.genuine(program)
         fields = {"X-Request-Id": name} | ({"Authorization": f"Bearer {token.text}"} if token else {})
         return Sent(name, kind, method, program, token, time.monotonic()), path, fields
 
