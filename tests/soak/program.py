@@ -1,8 +1,11 @@
 """The built program, its files and what can be read of it from outside."""
 
+import collections
+import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -81,7 +84,21 @@ class Program:
         return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        """What is open, with the number of each: a file, or the server or port at the other end of a connection."""
+        process, peers = pathlib.Path(f"/proc/{self.process.pid}"), {}
+        servers = {port: name for name, port in self.settings.items()}
+        for name in ("tcp", "tcp6"):
+            for line in (process / "net" / name).read_text().splitlines()[1:]:
+                fields = line.split()
+                port = int(fields[2].rpartition(":")[2], 16)
+                peers[f"socket:[{fields[9]}]"] = f"{servers.get(port, port)} (state {fields[3]})"
+        found = collections.Counter()
+        for descriptor in (process / "fd").iterdir():
+            # It may be closed by now.
+            with contextlib.suppress(FileNotFoundError):
+                link = os.readlink(descriptor)
+                found[peers.get(link) or re.sub(r"\d+", "N", link)] += 1
+        return found
 
     def records(self):
         return [json.loads(line) for line in self.audit.read_text().splitlines()]
