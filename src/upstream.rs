@@ -122,6 +122,14 @@ impl Upstream {
         })
     }
 
+    /// Closes the connections that were idle for longer than `upstream.keepAlive`. To be called from time to time: without
+    /// requests nothing else does.
+    pub fn close_expired(&self) {
+        let now = Instant::now();
+        self.http1.close_expired(now);
+        self.http2.close_expired(now);
+    }
+
     /// Takes an open connection, if one is available.
     fn check_out(&self, account: &Account, now: Instant) -> Option<Connection> {
         if self.target.http2

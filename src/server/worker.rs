@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -113,7 +114,7 @@ impl Workers {
             let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 panics::works_on_requests();
                 runtime.block_on(async {
-                    tokio::spawn(every_second(budget, pulse));
+                    tokio::spawn(every_second(budget, pulse, context.worker_state.clone()));
                     serve(receiver, context, counted).await;
                 });
                 // Drops the connections that are still open after the drain.
@@ -185,9 +186,10 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
     }
 }
 
-/// Says how late the worker is, and returns its thread's free memory to the system when clients hold much less than before.
-/// mimalloc returns pages only while it allocates or frees, and after a burst nothing does.
-async fn every_second(budget: Arc<Budget>, pulse: Arc<Pulse>) {
+/// Says how late the worker is, closes its idle connections to the backend when their time is over, and returns its thread's
+/// free memory to the system when clients hold much less than before. mimalloc returns pages only while it allocates or frees,
+/// and after a burst nothing does.
+async fn every_second(budget: Arc<Budget>, pulse: Arc<Pulse>, worker_state: Arc<ArcSwap<WorkerState>>) {
     let mut ticks = tokio::time::interval(pulse::INTERVAL);
     // After a delay, the next one is due an interval later.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -195,6 +197,7 @@ async fn every_second(budget: Arc<Budget>, pulse: Arc<Pulse>) {
     loop {
         let due = ticks.tick().await;
         pulse.beat(due.into_std(), Instant::now(), runtime.worker_total_busy_duration(0));
+        worker_state.load().upstream.close_expired();
         if ebb.is_worth_giving_back(budget.memory()) {
             // mimalloc collects all free memory before an allocation fails. There is no other way without unsafe code.
             let _ = std::hint::black_box(&mut Vec::<u8>::new()).try_reserve_exact(isize::MAX.unsigned_abs());

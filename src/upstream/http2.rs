@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, TE};
@@ -90,19 +90,28 @@ impl Http2Pool {
     /// A stream on a connection that has room for it.
     pub(super) fn check_out(&self) -> Option<Http2Stream> {
         let now = Instant::now();
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        // The backend is about to close connections that were idle for so long.
-        connections.retain(|connection| {
-            let idle =
-                connection.open.load(Ordering::Relaxed) == 0 && connection.used + self.keep_alive <= now;
-            !connection.sender.is_closed() && !idle
-        });
+        let mut connections = self.without_expired(now);
         let free = connections.iter_mut().find(|connection| {
             let allowed = connection.allowed.load(Ordering::Relaxed).min(MAX_STREAMS);
             connection.open.load(Ordering::Relaxed) < allowed
         })?;
         free.used = now;
         Some(free.stream())
+    }
+
+    /// Closes the connections that were idle for too long: the backend is about to close them.
+    pub(super) fn close_expired(&self, now: Instant) {
+        drop(self.without_expired(now));
+    }
+
+    fn without_expired(&self, now: Instant) -> MutexGuard<'_, Vec<Shared>> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|connection| {
+            let idle =
+                connection.open.load(Ordering::Relaxed) == 0 && connection.used + self.keep_alive <= now;
+            !connection.sender.is_closed() && !idle
+        });
+        connections
     }
 
     /// Adds a new connection, and returns its first stream.

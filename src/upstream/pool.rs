@@ -95,11 +95,6 @@ impl Http1Pool {
         connection.release_buffers();
         let now = Instant::now();
         let mut state = self.state();
-        // The oldest are in front; close those that have expired.
-        let expired = state.idle.iter().take_while(|idle| idle.until <= now).count();
-        for mut idle in state.idle.drain(..expired) {
-            idle.has_ended(now, &mut Context::from_waker(Waker::noop()));
-        }
         if state.idle.len() >= MAX_IDLE || !self.register(&mut state, &mut connection) {
             return;
         }
@@ -112,6 +107,12 @@ impl Http1Pool {
                 self.close_oldest();
             }
         }
+    }
+
+    /// Closes the connections whose time is over.
+    pub(super) fn close_expired(&self, now: Instant) {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.state().idle.retain_mut(|idle| idle.until > now || !idle.has_ended(now, &mut cx));
     }
 
     /// Has the task watch a connection. Returns false if it must be closed.
@@ -263,9 +264,14 @@ mod tests {
             backends.push(backend);
         }
         assert_eq!(idle(&pool), MAX_IDLE);
-        tokio::time::advance(LIFETIME).await;
+        tokio::time::advance(LIFETIME / 2).await;
+        drop(pool.check_out(Instant::now()).expect("one of them"));
         let (one, _last) = connection();
         pool.check_in(one, LIFETIME);
+        pool.close_expired(Instant::now());
+        assert_eq!(idle(&pool), MAX_IDLE);
+        tokio::time::advance(LIFETIME / 2).await;
+        pool.close_expired(Instant::now());
         assert_eq!(idle(&pool), 1, "the expired ones are closed");
     }
 
@@ -315,9 +321,8 @@ mod tests {
             backends.push(backend);
             pool.check_in(one, LIFETIME);
             tokio::time::advance(LIFETIME).await;
+            pool.close_expired(Instant::now());
         }
-        let (one, _last) = leading_to(&address);
-        pool.check_in(one, LIFETIME);
         assert_eq!(address.keep_alive(), LIFETIME);
     }
 

@@ -5,6 +5,7 @@ mod bodies;
 mod credentials;
 pub(crate) mod faults;
 mod identity;
+mod idle;
 mod interim;
 mod mcp;
 mod reachability;
