@@ -317,10 +317,12 @@ pub(crate) fn signed(claims: &Value) -> SignedClaims {
     signed_with_kid(Some("own-key"), claims)
 }
 
-/// These claims with this kid in the header, signed by [`HMAC`] and verified.
+/// These claims, signed by [`HMAC`] as a key with this kid, and verified.
 pub(crate) fn signed_with_kid(kid: Option<&str>, claims: &Value) -> SignedClaims {
     let token = HMAC.token(Algorithm::HS256, kid, claims);
-    UnverifiedToken::parse(&token, MAX_BYTES).unwrap().verify(&HMAC.verifier()).unwrap()
+    let key = HMAC.verifier();
+    let key = if let Some(kid) = kid { key.named(kid).unwrap() } else { key };
+    UnverifiedToken::parse(&token, MAX_BYTES).unwrap().verify(&key).unwrap()
 }
 
 /// A token verified with `rules` at [`NOW`].

@@ -29,6 +29,7 @@ impl VerifiedToken {
             class: _,
             kid,
             key_id,
+            key_has_id: _,
             algorithm: _,
             fingerprint: _,
             times: _,

@@ -113,8 +113,15 @@ impl<'t> UnverifiedToken<'t> {
         // The copy has no spare capacity. It may be cached for a long time.
         let (claims, kid) = (self.claims.clone(), self.header.kid.clone());
         let key_id = key.kid().filter(|own| kid.as_deref() != Some(*own)).map(Into::into);
-        let (by_backends_key, fingerprint) = (key.is_backends_own(), self.fingerprint());
-        Ok(SignedClaims(SignedParts { claims, algorithm, kid, key_id, by_backends_key, fingerprint }))
+        Ok(SignedClaims(SignedParts {
+            claims,
+            algorithm,
+            kid,
+            key_id,
+            key_has_id: key.kid().is_some(),
+            by_backends_key: key.is_backends_own(),
+            fingerprint: self.fingerprint(),
+        }))
     }
 }
 
@@ -161,6 +168,8 @@ pub struct SignedParts {
     pub kid: Option<Box<str>>,
     /// The key id of the key that verified it, if it differs from the header's; a header may have none.
     pub key_id: Option<Box<str>>,
+    /// Whether the key that verified it has a key id.
+    pub key_has_id: bool,
     /// Whether the key that verified it is from the backend's own key set.
     pub by_backends_key: bool,
     /// See [`UnverifiedToken::fingerprint`].

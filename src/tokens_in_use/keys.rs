@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::claims::{KeyUse, VerifiedToken};
 use crate::numeric_date::NumericDate;
 
-/// How many keys are kept. The kid of a key without one is that of the token, so an issuer can make any number.
+/// How many keys are kept. Issuers replace them, some every day.
 const MAX_KEYS: usize = 256;
 
 /// Keys, each with the time at which a token of it was last verified.

@@ -67,6 +67,16 @@ fn state(status: &SourceStatus) -> Word {
 
 /// A key with its part of the requests of its entry in the last hour, and its tokens in use.
 fn share(entry: &str, kid: Option<&str>, overview: &Overview) -> String {
+    let of_entry = overview.last_hour.keys.iter().filter(|(key, _)| *key.entry() == *entry);
+    let (all, signed) = of_entry.fold((0, 0), |(all, signed), (key, requests)| {
+        (all + requests, signed + if key.kid() == kid { *requests } else { 0 })
+    });
+    let mut text = kid.unwrap_or("without a kid").to_owned();
+    match (signed * 100).checked_div(all) {
+        Some(0) if signed > 0 => text.push_str(" <1 %"),
+        Some(percent) => text.push_str(&format!(" {percent} %")),
+        None => {}
+    }
     let has_kid = |kid: &str| {
         let mut of_entry = overview.sources.iter().filter(|source| *source.status.entry == *entry);
         of_entry.any(|source| source.status.usable.iter().any(|key| key.kid() == Some(kid)))
@@ -76,16 +86,6 @@ fn share(entry: &str, kid: Option<&str>, overview: &Overview) -> String {
         Some(kid) => signed == Some(kid),
         None => signed.is_none_or(|signed| !has_kid(signed)),
     };
-    let of_entry = overview.last_hour.keys.iter().filter(|(key, _)| *key.entry() == *entry);
-    let (all, signed) = of_entry.fold((0, 0), |(all, signed), (key, requests)| {
-        (all + requests, signed + if is_its(key.kid()) { *requests } else { 0 })
-    });
-    let mut text = kid.unwrap_or("without a kid").to_owned();
-    match (signed * 100).checked_div(all) {
-        Some(0) if signed > 0 => text.push_str(" <1 %"),
-        Some(percent) => text.push_str(&format!(" {percent} %")),
-        None => {}
-    }
     let tokens = overview.tokens.iter();
     match tokens.filter(|token| *token.entry == *entry && is_its(token.kid.as_deref())).count() {
         0 => {}

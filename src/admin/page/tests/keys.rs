@@ -32,7 +32,7 @@ fn shown(requests: &[(Option<&str>, u64)], in_use: &[&str]) -> (String, serde_js
 #[test]
 fn each_key_has_its_part_of_the_requests_of_its_entry() {
     let (page, json) =
-        shown(&[(Some("k-new"), 996), (Some("any"), 3), (None, 1)], &["k-new", "any", "k-new"]);
+        shown(&[(Some("k-new"), 996), (Some("k-old"), 3), (None, 1)], &["k-new", "any", "k-new"]);
     assert_eq!(page, "k-new 99 %, 2 tokens · without a kid &#60;1 %, 1 token");
     assert_eq!(json[0], json!({"issuer": "idp", "kid": "k-new", "requests": 996, "share": 0.996}));
     assert_eq!(json[2], json!({"issuer": "idp", "kid": null, "requests": 1, "share": 0.001}));
@@ -40,6 +40,6 @@ fn each_key_has_its_part_of_the_requests_of_its_entry() {
 
 #[test]
 fn a_key_with_idle_tokens_has_no_part_and_without_requests_there_are_none() {
-    assert_eq!(shown(&[(Some("any"), 5)], &["k-new"]).0, "k-new 0 %, 1 token · without a kid 100 %");
+    assert_eq!(shown(&[(None, 5)], &["k-new"]).0, "k-new 0 %, 1 token · without a kid 100 %");
     assert_eq!(shown(&[], &["k-new"]).0, "k-new, 1 token · without a kid");
 }
