@@ -233,11 +233,9 @@ pub fn validate(
         }
         fault => fault,
     })?;
-    if let Some(domain) = &rules.domain
-        && class != TokenClass::Bot
-        && !(own && domain.exempts(issuer.as_deref(), parts.kid.as_deref()))
-        && !domain.allows(identity.domain_source)
-    {
+    let is_exempt = |domain: &DomainRule| own && domain.exempts(issuer.as_deref(), parts.kid.as_deref());
+    let domain = rules.domain.as_ref().filter(|domain| class != TokenClass::Bot && !is_exempt(domain));
+    if domain.is_some_and(|domain| !domain.allows(identity.domain_source)) {
         return Err(foreign(ClaimsFault::WrongDomain, BotPrivilege::Domain));
     }
     Ok(VerifiedToken {
