@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, RuntimeMetrics};
@@ -50,6 +50,8 @@ const TASK_BYTES: usize = 8 * 1024;
 const WORTH_GIVING_BACK: usize = 4 << 20;
 /// Giving back takes time, in which clients wait. So the rest is given back only once it is calm.
 const SETTLED_INTERVALS: u32 = 4;
+/// A worker has worked if it was busy for as long in an interval.
+const WORTH_A_REST: Duration = Duration::from_millis(10);
 
 /// How to find out what a worker does.
 #[derive(Clone)]
@@ -187,18 +189,20 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
 }
 
 /// Says how late the worker is, closes its idle connections to the backend when their time is over, and returns its thread's
-/// free memory to the system when clients hold much less than before. mimalloc returns pages only while it allocates or frees,
-/// and after a burst nothing does.
+/// free memory to the system when clients hold much less than before, or when it rests after work. mimalloc returns pages only
+/// while it allocates or frees, and after a burst nothing does.
 async fn every_second(budget: Arc<Budget>, pulse: Arc<Pulse>, worker_state: Arc<ArcSwap<WorkerState>>) {
     let mut ticks = tokio::time::interval(pulse::INTERVAL);
     // After a delay, the next one is due an interval later.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut ebb, runtime) = (Ebb::default(), Handle::current().metrics());
+    let (mut ebb, mut rest, runtime) = (Ebb::default(), Rest::default(), Handle::current().metrics());
     loop {
         let due = ticks.tick().await;
-        pulse.beat(due.into_std(), Instant::now(), runtime.worker_total_busy_duration(0));
+        let busy = runtime.worker_total_busy_duration(0);
+        pulse.beat(due.into_std(), Instant::now(), busy);
         worker_state.load().upstream.close_expired();
-        if ebb.is_worth_giving_back(budget.memory()) {
+        let (has_ebbed, rests) = (ebb.is_worth_giving_back(budget.memory()), rest.begins(busy));
+        if has_ebbed || rests {
             // mimalloc collects all free memory before an allocation fails. There is no other way without unsafe code.
             let _ = std::hint::black_box(&mut Vec::<u8>::new()).try_reserve_exact(isize::MAX.unsigned_abs());
         }
@@ -237,6 +241,29 @@ impl Ebb {
     }
 }
 
+/// When a worker that has worked rests. What its work needed besides what clients hold is free then, like that of a reload or of
+/// a fetch of keys.
+#[derive(Default)]
+struct Rest {
+    last: Duration,
+    /// For how many intervals it has worked little, since it last worked more.
+    calm: Option<u32>,
+}
+
+impl Rest {
+    /// Called once in each interval with the time that the worker has been busy since its start.
+    fn begins(&mut self, busy: Duration) -> bool {
+        let has_worked = busy.saturating_sub(self.last) >= WORTH_A_REST;
+        self.last = busy;
+        self.calm = if has_worked { Some(0) } else { self.calm.map(|calm| calm + 1) };
+        let begins = self.calm == Some(SETTLED_INTERVALS);
+        if begins {
+            self.calm = None;
+        }
+        begins
+    }
+}
+
 /// Counts one open connection until it is dropped.
 struct Counted {
     open: Arc<AtomicUsize>,
@@ -272,5 +299,16 @@ mod tests {
         assert_eq!(given(&[7 * MIB, 7 * MIB, 7 * MIB, REST]), [false; 4], "not calm yet");
         assert_eq!(given(&[REST; 4]), [false, false, false, true], "the rest, once");
         assert_eq!(given(&[REST, 4 * MIB, 4 * MIB, 4 * MIB, 4 * MIB, 4 * MIB]), [false; 6]);
+    }
+    #[test]
+    fn a_rest_begins_once_after_work() {
+        let mut rest = Rest::default();
+        let mut begins = |milliseconds: &[u64]| {
+            milliseconds.iter().map(|busy| rest.begins(Duration::from_millis(*busy))).collect::<Vec<_>>()
+        };
+        assert_eq!(begins(&[1, 2, 3, 4, 5, 6]), [false; 6], "has not worked");
+        assert_eq!(begins(&[500, 501, 502, 511]), [false; 4], "nine milliseconds are little");
+        assert_eq!(begins(&[521, 521, 521, 521]), [false; 4], "has worked again");
+        assert_eq!(begins(&[522, 522, 522, 522, 522, 522]), [true, false, false, false, false, false]);
     }
 }
