@@ -157,15 +157,16 @@ fn kid_matches_the_header_and_the_key_that_verified() {
     assert_eq!(list.find(&by_p256(&token, &others), "").map(|found| found.by), None);
 }
 
-/// The expected hashes are SHA-256 over the token text and the salt.
+/// What DataHub lists for a token: the SHA-256 over its text and the salt.
+fn datahub_hash(text: &str, salt: &str) -> String {
+    let salted = format!("{text}{salt}");
+    STANDARD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, salted.as_bytes()))
+}
+
 #[test]
 fn datahub_token_hashes_match_with_the_same_salt() {
     let text = HMAC.token(Algorithm::HS256, None, &good_claims());
-    let hash = |salt: &str| {
-        let digest =
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{text}{salt}").as_bytes());
-        STANDARD.encode(digest)
-    };
+    let hash = |salt: &str| datahub_hash(&text, salt);
     let token = verified(json!({}));
     assert_eq!(token.algorithm(), Algorithm::HS256);
     let salted = |salt: Option<&str>, written: &str| {
@@ -182,6 +183,16 @@ fn datahub_token_hashes_match_with_the_same_salt() {
     for wrong in ["", "abc", &unpadded, &STANDARD.encode([0; 31])] {
         assert!(Revocation::new(RevokedBy::DatahubTokenHash, wrong).is_err(), "{wrong}");
     }
+}
+
+/// DataHub signs with no other algorithm. Anyone can turn a signature of ES256 into another valid one, and the text of a
+/// token with it, so a hash of the text would not revoke the token.
+#[test]
+fn datahub_token_hashes_revoke_only_tokens_signed_with_hs256() {
+    let keys = key_set(&[P256.jwk_named("a")]);
+    let text = P256.token(Algorithm::ES256, Some("a"), &good_claims());
+    let listed = list(RevokedBy::DatahubTokenHash, &datahub_hash(&text, ""));
+    assert_eq!(listed.find(&by_p256(&text, &keys), &text), None);
 }
 
 #[test]
