@@ -273,11 +273,10 @@ impl OutboundHead {
     /// Removes session cookies if there are other credentials: a backend that prefers its cookie to the token
     /// would use an identity that was not verified.
     fn drop_session_cookies(&self, headers: &mut Fields, facts: &RequestFacts) {
-        let names = self.backend.quirks().session_cookies;
-        if names.is_empty() || !facts.has_session_cookie || matches!(facts.credentials, Credentials::Missing)
-        {
+        if !facts.has_session_cookie || matches!(facts.credentials, Credentials::Missing) {
             return;
         }
+        let names = self.backend.quirks().session_cookies;
         let kept: Vec<HeaderValue> = headers
             .get_all(COOKIE)
             .filter_map(|value| {
