@@ -1,8 +1,12 @@
-//! What is read of a head before any decision: the length of its target, and what is kept of a connection's fields.
+//! What is read of a head before any decision: the length of its target, its token field, and what is kept of a connection's
+//! fields.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 
 use super::*;
 use crate::message::Section;
-use crate::request::uri_of;
+use crate::request::{TokenField, TokenFields, uri_of};
 
 #[test]
 fn a_target_may_be_as_long_as_configured() {
@@ -18,6 +22,28 @@ fn a_target_may_be_as_long_as_configured() {
     // As it was received: a stand-in for one octet is longer.
     assert_eq!(read(&format!("/?{}", "<".repeat(18))), Ok(()));
     assert_eq!(read(&format!("/?{}", "<".repeat(19))), Err(RequestFault::TargetTooLong));
+}
+
+/// As load balancers of AWS write it: each part with its base64 padding.
+fn padded_token() -> String {
+    let claims = with(good_claims(), json!({"iss": "https://a.example"})).to_string();
+    let input = format!("{}.{}", URL_SAFE.encode(br#"{"alg":"RS256","kid":"k"}"#), URL_SAFE.encode(claims));
+    let signature = RSA.sign(Algorithm::RS256, input.as_bytes());
+    format!("{input}.{}", URL_SAFE.encode(signature))
+}
+
+#[test]
+fn a_padded_token_is_accepted_in_a_field_that_may_have_one() {
+    let refused = |padded| {
+        let mut admission = admission();
+        let field = TokenField::new(HeaderName::from_static("x-amzn-oidc-data"), None, padded);
+        admission.head = admission.head.with_token_fields(TokenFields::new(vec![field], false));
+        let request = Request::new("/y", &[("x-amzn-oidc-data", &padded_token())]);
+        request.admit_by(&admission, &mut good()).err()
+    };
+    assert!(padded_token().contains("=.") && padded_token().ends_with('='));
+    assert_eq!(refused(true), None);
+    assert_eq!(refused(false), Some((Step::Credentials, Reason::MalformedToken)));
 }
 
 #[test]

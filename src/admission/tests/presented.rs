@@ -1,4 +1,4 @@
-//! Tokens that are presented for another purpose than a request to the backend: to be exchanged, or revoked.
+//! Tokens that are presented for another purpose than a request to the backend: to be exchanged, revoked or explained.
 
 use std::time::Duration;
 
@@ -102,5 +102,40 @@ fn only_bearer_tokens_are_verified() {
         assert_eq!((step, denial.reason), (Step::Credentials, reason), "{credentials:?}");
         let detail = (reason == Reason::MalformedToken).then_some("why");
         assert_eq!(denial.detail.as_deref(), detail, "{credentials:?}");
+    }
+}
+
+/// Takes only the token of a request through the steps.
+fn checked(request: &Request, revoked: Option<&RevocationLists>) -> Result<(), (Step, Reason)> {
+    let keys = ring(1, Some(key_set(&[RSA.jwk_named("k")])));
+    let mut snapshot = Snapshot { revocations: revoked, ..Snapshot::new(NOW_DATE, keys) };
+    let (target, mut seen) = (Uri::from_static(request.path), Seen::default());
+    let checked = admission().check_token_offline(&request.head(&target), &mut snapshot, &mut seen);
+    checked.map_err(|denial| {
+        assert_eq!(seen.0.len(), 1, "one step refuses: {:?}", seen.0);
+        assert_eq!(seen.0[0].1, denial.reason);
+        seen.0[0]
+    })
+}
+
+/// One of these paths is public, and a rule denies what has no body at the other.
+#[test]
+fn a_token_is_checked_whatever_the_path_requires() {
+    let subject = Revocation::new(RevokedBy::Subject, "ada").unwrap();
+    let lists = RevocationLists::from(Arc::new(Revocations::new([subject], None).unwrap()));
+    for path in ["/open", "/x"] {
+        let with = |value: &str| Request::new(path, &[("authorization", value)]);
+        let good = with(&format!("Bearer {}", token(&RSA)));
+        assert_eq!(checked(&good, None), Ok(()), "{path}");
+        assert_eq!(checked(&good, Some(&lists)), Err((Step::Revocation, Reason::Revoked)), "{path}");
+        for (request, refused) in [
+            (Request::new(path, &[]), (Step::Credentials, Reason::MissingToken)),
+            (with("Basic a"), (Step::Credentials, Reason::UnsupportedScheme)),
+            (with("Bearer a.b"), (Step::Token, Reason::MalformedToken)),
+            (with(&format!("Bearer {}", token(&OTHER_RSA))), (Step::Signature, Reason::InvalidSignature)),
+            (Request::new(path, &[("connection", "authorization")]), (Step::Request, Reason::BadTarget)),
+        ] {
+            assert_eq!(checked(&request, None), Err(refused), "{path}");
+        }
     }
 }
