@@ -79,8 +79,7 @@ impl<'h> FaultPlace<'h> {
         let in_target =
             number == 1 && target.starts_with(b"/") && method.len() + 1 + target.len() == line.len();
         if in_target {
-            let end = seen - start + 1;
-            return Self::in_target(bytes.get(start..)?.get(method.len() + 1..end)?);
+            return Self::in_target(bytes.get(..=seen)?.get(start + method.len() + 1..)?);
         }
         Some(Self::Line { number, at: line.len() + 1, octet })
     }
@@ -175,10 +174,12 @@ mod tests {
     #[test]
     fn the_place_in_an_http1_head_is_found() {
         let line = |number, at, octet| Some(FaultPlace::Line { number, at, octet });
+        let long_method = "A".repeat(40) + " / HTTP/1.1\r\n";
         for (head, expected) in [
             ("\x16\x03\x01\x02\x00", line(1, 1, 0x16)),
             ("G{T / HTTP/1.1\r\n", line(1, 2, b'{')),
             ("GET  / HTTP/1.1\r\n", None),
+            (&long_method, None),
             ("\r\nGET /a%zz#b HTTP/1.1\r\n", Some(FaultPlace::Path { at: 6, octets: b"#" })),
             ("GET /a?b=#secret HTTP/1.1\r\n", Some(FaultPlace::Query(3))),
             ("GET http://a/\\ HTTP/1.1\r\n", line(1, 14, b'\\')),
