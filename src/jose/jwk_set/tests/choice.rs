@@ -122,6 +122,27 @@ fn one_of_several_jwks_does_not_match_any_kid() {
 }
 
 #[test]
+fn a_named_key_is_only_for_tokens_with_its_kid() {
+    let only_key = |text: &[u8]| {
+        let key = ParsedKeys::parse(text, KeyDialect::Standard).unwrap().usable.pop().unwrap();
+        Arc::into_inner(key).unwrap()
+    };
+    let pem = pem_block("PUBLIC KEY", &RSA.spki());
+    for (source, key) in [
+        ("JWK without a kid", only_key(document(&[RSA.jwk()]).as_bytes())),
+        ("JWK with this kid", only_key(document(&[RSA.jwk_named("a")]).as_bytes())),
+        ("PEM", only_key(pem.as_bytes())),
+    ] {
+        let keys = KeySet::new(vec![Arc::new(key.named("a").expect(source))]);
+        assert_choice(&keys, Some("a"), Algorithm::RS256, "named", &[&RSA]);
+        assert_choice(&keys, Some("b"), Algorithm::RS256, "unknown kid", &[]);
+        assert_choice(&keys, Some("a"), Algorithm::ES256, "wrong algorithm", &[]);
+    }
+    let other = only_key(document(&[RSA.jwk_named("b")]).as_bytes()).named("a");
+    assert_eq!(other.map(drop), Err(KeyFault::DuplicateKeyId));
+}
+
+#[test]
 fn shared_secret_matches_with_and_without_kid() {
     let keys = KeySet::new(vec![Arc::new(HMAC.verifier())]);
     assert_choice(&keys, None, Algorithm::HS256, "only", &[&HMAC]);
