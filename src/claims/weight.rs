@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::backend::Backend;
-    use crate::claims::MappedUser;
+    use crate::claims::{MappedUser, Origin};
     use crate::test_support::verified;
 
     #[test]
@@ -128,6 +128,25 @@ mod tests {
         // In the claims and in the record.
         assert!(weight("e", &"s".repeat(512)) >= small + 2 * 400);
         assert!(weight(&"e".repeat(512), &"s".repeat(512)) < small + 4 * 1024);
+    }
+
+    #[test]
+    fn what_an_issued_token_says_of_its_origin_is_counted() {
+        let weight = |key_ids: usize| {
+            let origin = Origin {
+                issuer: "https://idp.example".into(),
+                id: None,
+                key_ids: vec!["key".into(); key_ids],
+                fingerprint: "0".repeat(64).into(),
+                issued_at: None,
+            };
+            verified(json!({})).derived_from("own", origin).weight()
+        };
+        let without = verified(json!({})).weight();
+        assert!(weight(0) >= without + size_of::<Origin>() + 64);
+        // Each takes eight bytes for its text, and a place in the list.
+        let many = 1024 * (8 + size_of::<Box<str>>());
+        assert_eq!(weight(1024), weight(0) + many);
     }
 
     #[test]
