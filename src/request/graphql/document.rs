@@ -73,12 +73,13 @@ pub(super) fn operations(
     for definition in tree.document().definitions() {
         match definition {
             Definition::OperationDefinition(operation) => {
-                let top = selections.add(operation.selection_set().ok_or(BAD)?);
+                let top = operation.selection_set().and_then(|set| selections.add(set)).ok_or(BAD)?;
                 found.push((operation, top));
             }
             Definition::FragmentDefinition(fragment) => {
                 let name = fragment.fragment_name().and_then(|name| name.name()).ok_or(BAD)?;
-                if !selections.add_fragment(name.text().as_str(), fragment.selection_set().ok_or(BAD)?) {
+                let set = fragment.selection_set().and_then(|set| selections.add(set)).ok_or(BAD)?;
+                if !selections.define(name.text().as_str(), set) {
                     return Err("graphql: two fragments have the same name");
                 }
             }

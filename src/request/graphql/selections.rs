@@ -48,14 +48,6 @@ struct Set {
     fields: Vec<usize>,
     /// Inline fragments, and each spread fragment once.
     inner: Vec<Inner>,
-    /// Whether a part of it could not be parsed.
-    unknown: bool,
-}
-
-impl Set {
-    fn unknown() -> Self {
-        Self { unknown: true, ..Self::default() }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,29 +105,30 @@ impl Selections {
         self.len
     }
 
-    /// Adds the selection set of a fragment. Returns `false` if a fragment of this name exists already.
-    pub(super) fn add_fragment(&mut self, name: &str, selections: SelectionSet) -> bool {
-        let (set, number) = (self.add(selections), self.fragments.number(name));
+    /// Defines a fragment by its selection set. Returns `false` if a fragment of this name exists already.
+    pub(super) fn define(&mut self, name: &str, set: SetId) -> bool {
+        let number = self.fragments.number(name);
         if self.defined.len() <= number {
             self.defined.resize(number.saturating_add(1), None);
         }
         self.defined.get_mut(number).is_some_and(|slot| slot.replace(set).is_none())
     }
 
-    /// Adds a selection set with its inline fragments.
-    pub(super) fn add(&mut self, top: SelectionSet) -> SetId {
+    /// Adds a selection set with its inline fragments. Returns `None` if a part of it has no name or no selections, which
+    /// the parser reports as an error.
+    pub(super) fn add(&mut self, top: SelectionSet) -> Option<SetId> {
         let first = self.sets.len();
         self.sets.push(Set::default());
         let mut waiting = vec![(first, top)];
         while let Some((id, selections)) = waiting.pop() {
-            let set = self.read(id, &selections, &mut waiting);
+            let set = self.read(id, &selections, &mut waiting)?;
             self.len =
                 self.len.saturating_add(1).saturating_add(set.fields.len()).saturating_add(set.inner.len());
             if let Some(slot) = self.sets.get_mut(id) {
                 *slot = set;
             }
         }
-        first
+        Some(first)
     }
 
     fn read(
@@ -143,35 +136,31 @@ impl Selections {
         id: SetId,
         selections: &SelectionSet,
         waiting: &mut Vec<(SetId, SelectionSet)>,
-    ) -> Set {
+    ) -> Option<Set> {
         let mut set = Set::default();
         for selection in selections.selections() {
             match selection {
                 Selection::Field(field) => {
-                    let Some(name) = field.name() else { return Set::unknown() };
-                    let number = self.fields.number(name.text().as_str());
+                    let number = self.fields.number(field.name()?.text().as_str());
                     if self.fields.is_new(number, id) {
                         set.fields.push(number);
                     }
                 }
                 Selection::InlineFragment(inline) => {
-                    let Some(selections) = inline.selection_set() else { return Set::unknown() };
                     let inner = self.sets.len();
                     self.sets.push(Set::default());
-                    waiting.push((inner, selections));
+                    waiting.push((inner, inline.selection_set()?));
                     set.inner.push(Inner::Inline(inner));
                 }
                 Selection::FragmentSpread(spread) => {
-                    let name = spread.fragment_name().and_then(|name| name.name());
-                    let Some(name) = name else { return Set::unknown() };
-                    let number = self.fragments.number(name.text().as_str());
+                    let number = self.fragments.number(spread.fragment_name()?.name()?.text().as_str());
                     if self.fragments.is_new(number, id) {
                         set.inner.push(Inner::Spread(number));
                     }
                 }
             }
         }
-        set
+        Some(set)
     }
 
     /// Every possible top-level field of an operation. Each fragment is visited once, so cycles end.
@@ -185,7 +174,7 @@ impl Selections {
         let place = self.sets.len().saturating_add(top);
         let mut waiting = vec![top];
         while let Some(id) = waiting.pop() {
-            let set = self.sets.get(id).filter(|set| !set.unknown).ok_or(UNKNOWN)?;
+            let set = self.sets.get(id).ok_or(UNKNOWN)?;
             visits.take(set.fields.len().saturating_add(set.inner.len()).saturating_add(1))?;
             for number in &set.fields {
                 if self.fields.is_new(*number, place) {
