@@ -44,6 +44,7 @@ mod activation;
 mod connection_policy;
 mod console;
 mod descriptors;
+mod free_memory;
 mod generation;
 mod health;
 mod notify;
@@ -286,12 +287,13 @@ pub async fn run(
     let (reload_sender, reload_requests) = mpsc::channel(16);
     let console = console::console(&process, reload_sender, shared.refusals.clone(), options.log_level);
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
-    let mut reloading = JoinSet::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(free_memory::give_back_at_rest());
     let notifier = Arc::new(options.notifier);
     if let Some(reload) = options.reload {
         let (process, shared, notifier) = (process.clone(), Arc::new(shared), notifier.clone());
         let reloader = Reloader { process, shared, reload, started: loaded, notifier, files: Arc::default() };
-        reloading.spawn(reloader.run(reload::hangups()?, reload_requests));
+        tasks.spawn(reloader.run(reload::hangups()?, reload_requests));
     }
 
     // Do not wait for keys: the backend that publishes them may itself wait for this process to start.
@@ -300,7 +302,7 @@ pub async fn run(
     let mut shutdown = pin!(shutdown);
     let by_request = serve(&process, &acceptors, &workers, shutdown.as_mut()).await;
     // No reload happens while draining.
-    reloading.shutdown().await;
+    tasks.shutdown().await;
     notifier.notify("STOPPING=1\nSTATUS=draining");
     tokio::select! {
         () = drain(&process, acceptors, workers) => {}

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Process, health};
+use super::{Process, free_memory, health};
 use crate::admin::{self, Console};
 
 /// The health and admin listeners. They have a thread of their own, so that load from clients cannot delay a probe.
@@ -41,8 +41,9 @@ impl SideListeners {
                     serving.spawn(admin::serve(admin, console.clone(), ending.clone()));
                 }
                 let sampled = process.clone();
-                // Ends with this runtime.
+                // They end with this runtime.
                 tokio::spawn(async move { sampled.sample().await });
+                tokio::spawn(free_memory::give_back_at_rest());
                 serving.spawn(health::serve(health, process, ending));
                 while serving.join_next().await.is_some() {}
             });

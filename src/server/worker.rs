@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, RuntimeMetrics};
@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::free_memory::{self, Ebb, Rest};
 use super::pulse::{self, Pulse, Reading};
 use crate::admin::WorkerView;
 use crate::budget::{Budget, OpenConnection, Turns, take_turns};
@@ -46,12 +47,6 @@ const EVENT_INTERVAL: u32 = 16;
 
 /// The size of the task of a connection, at most. Every idle connection holds it.
 const TASK_BYTES: usize = 8 * 1024;
-
-const WORTH_GIVING_BACK: usize = 4 << 20;
-/// Giving back takes time, in which clients wait. So the rest is given back only once it is calm.
-const SETTLED_INTERVALS: u32 = 4;
-/// A worker has worked if it was busy for as long in an interval.
-const WORTH_A_REST: Duration = Duration::from_millis(10);
 
 /// How to find out what a worker does.
 #[derive(Clone)]
@@ -189,8 +184,7 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
 }
 
 /// Says how late the worker is, closes its idle connections to the backend when their time is over, and returns its thread's
-/// free memory to the system when clients hold much less than before, or when it rests after work. mimalloc returns pages only
-/// while it allocates or frees, and after a burst nothing does.
+/// free memory to the system when clients hold much less than before, or when it rests after work.
 async fn every_second(budget: Arc<Budget>, pulse: Arc<Pulse>, worker_state: Arc<ArcSwap<WorkerState>>) {
     let mut ticks = tokio::time::interval(pulse::INTERVAL);
     // After a delay, the next one is due an interval later.
@@ -203,64 +197,8 @@ async fn every_second(budget: Arc<Budget>, pulse: Arc<Pulse>, worker_state: Arc<
         worker_state.load().upstream.close_expired();
         let (has_ebbed, rests) = (ebb.is_worth_giving_back(budget.memory()), rest.begins(busy));
         if has_ebbed || rests {
-            // mimalloc collects all free memory before an allocation fails. There is no other way without unsafe code.
-            let _ = std::hint::black_box(&mut Vec::<u8>::new()).try_reserve_exact(isize::MAX.unsigned_abs());
+            free_memory::give_back();
         }
-    }
-}
-
-/// When memory that clients no longer hold is given back: whenever they hold much less, and once more when they have held
-/// the same for a while, for what was freed in the meantime.
-#[derive(Default)]
-struct Ebb {
-    /// The most that was held since memory was last given back.
-    most: usize,
-    last: usize,
-    /// For how many intervals no less was held, since memory was last given back.
-    settled: Option<u32>,
-}
-
-impl Ebb {
-    /// Called once in each interval with what is held now.
-    fn is_worth_giving_back(&mut self, held: usize) -> bool {
-        let has_settled = held >= self.last;
-        self.last = held;
-        self.most = self.most.max(held);
-        if self.most - held >= WORTH_GIVING_BACK {
-            self.settled = Some(0);
-        } else {
-            let settled = self.settled.map(|before| if has_settled { before + 1 } else { 0 });
-            if settled.is_none_or(|settled| settled < SETTLED_INTERVALS) {
-                self.settled = settled;
-                return false;
-            }
-            self.settled = None;
-        }
-        self.most = held;
-        true
-    }
-}
-
-/// When a worker that has worked rests. What its work needed besides what clients hold is free then, like that of a reload or of
-/// a fetch of keys.
-#[derive(Default)]
-struct Rest {
-    last: Duration,
-    /// For how many intervals it has worked little, since it last worked more.
-    calm: Option<u32>,
-}
-
-impl Rest {
-    /// Called once in each interval with the time that the worker has been busy since its start.
-    fn begins(&mut self, busy: Duration) -> bool {
-        let has_worked = busy.saturating_sub(self.last) >= WORTH_A_REST;
-        self.last = busy;
-        self.calm = if has_worked { Some(0) } else { self.calm.map(|calm| calm + 1) };
-        let begins = self.calm == Some(SETTLED_INTERVALS);
-        if begins {
-            self.calm = None;
-        }
-        begins
     }
 }
 
@@ -280,35 +218,5 @@ impl Drop for Counted {
         if std::thread::panicking() {
             self.metrics.panics.inc();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_given_back_while_it_ebbs_and_once_after_that() {
-        const MIB: usize = 1 << 20;
-        const REST: usize = 13 * MIB / 2;
-        let mut ebb = Ebb::default();
-        let mut given =
-            |held: &[usize]| held.iter().map(|held| ebb.is_worth_giving_back(*held)).collect::<Vec<_>>();
-        assert_eq!(given(&[0, 3 * MIB, MIB, 0, 0, 0, 0, 0, 0]), [false; 9], "little");
-        assert_eq!(given(&[20 * MIB, 16 * MIB, 13 * MIB, 10 * MIB]), [false, true, false, true]);
-        assert_eq!(given(&[7 * MIB, 7 * MIB, 7 * MIB, REST]), [false; 4], "not calm yet");
-        assert_eq!(given(&[REST; 4]), [false, false, false, true], "the rest, once");
-        assert_eq!(given(&[REST, 4 * MIB, 4 * MIB, 4 * MIB, 4 * MIB, 4 * MIB]), [false; 6]);
-    }
-    #[test]
-    fn a_rest_begins_once_after_work() {
-        let mut rest = Rest::default();
-        let mut begins = |milliseconds: &[u64]| {
-            milliseconds.iter().map(|busy| rest.begins(Duration::from_millis(*busy))).collect::<Vec<_>>()
-        };
-        assert_eq!(begins(&[1, 2, 3, 4, 5, 6]), [false; 6], "has not worked");
-        assert_eq!(begins(&[500, 501, 502, 511]), [false; 4], "nine milliseconds are little");
-        assert_eq!(begins(&[521, 521, 521, 521]), [false; 4], "has worked again");
-        assert_eq!(begins(&[522, 522, 522, 522, 522, 522]), [true, false, false, false, false, false]);
     }
 }
