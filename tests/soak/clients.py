@@ -197,7 +197,7 @@ class Abuse:
 
     def head(self, token, method="GET", more=""):
         authorization = f"Authorization: Bearer {token.text}\r\n" if token else ""
-        name = f"abuse-{next(self.numbers)}"
+        name = f"abuse-{method}-{next(self.numbers)}"
         return f"{method} /api/v1/tables HTTP/1.1\r\nHost: a\r\nX-Request-Id: {name}\r\n{authorization}{more}\r\n".encode()
 
     async def connect(self):
