@@ -80,8 +80,10 @@ class Program:
             return response.read().decode()
 
     def memory(self):
-        """Resident bytes."""
-        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        """Resident bytes of the process's own, and those of files that are mapped: parts of the program that ran once stay there
+        until the system needs their place."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return tuple(int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)[1]) << 10 for name in ("RssAnon", "RssFile"))
 
     def descriptors(self):
         """What is open, with the number of each: a file, or the server or port at the other end of a connection."""
