@@ -5,7 +5,6 @@
 
 use http::Uri;
 
-use super::field_lines::is_name;
 use super::field_name::{OTHER_FRAMING, looks_like_framing};
 use super::framing::{BOTH_FRAMINGS, NOT_A_LENGTH, NOT_CHUNKED};
 use super::grammar::{is_path_octet, is_query_octet, is_tchar};
@@ -63,7 +62,8 @@ impl<'h> FaultPlace<'h> {
             && let Some(colon) = line.iter().position(|byte| *byte == b':')
         {
             let (name, value) = line.split_at_checked(colon)?;
-            return is_name(name).then_some(Self::of_field(name, value.get(1..)?.trim_ascii()));
+            // A colon is read only after a whole name.
+            return Some(Self::of_field(name, value.get(1..)?.trim_ascii()));
         }
         let octet = *bytes.get(seen)?;
         if number == 1 && is_tchar(octet) && !line.contains(&b' ') {
@@ -201,5 +201,16 @@ mod tests {
             assert!(scanner.scan(head.as_bytes()).is_err());
             assert_eq!(FaultPlace::in_http1(why, &scanner, head.as_bytes()), expected, "{head:?}");
         }
+    }
+
+    #[test]
+    fn what_the_backend_cuts_off_is_the_place_of_only_that_fault() {
+        let of = |why, path, rewrites| FaultPlace::of_rewrite(why, path, rewrites);
+        let (target, cut) = (Uri::from_static("/api/gmsx/a?b"), &[("/api/gms", "")][..]);
+        let place = FaultPlace::Path { at: 1, octets: b"/api/gmsx" };
+        assert_eq!(of(REWRITTEN, &target, cut), Some(place));
+        assert_eq!(of(MANY_HOSTS, &target, cut), None);
+        assert_eq!(of(REWRITTEN, &target, &[("/api/gms", "/gms")]), None, "it is replaced, not cut off");
+        assert_eq!(of(REWRITTEN, &Uri::from_static("/api/gms/a"), cut), None);
     }
 }
