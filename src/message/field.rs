@@ -179,11 +179,6 @@ impl<'f> FieldRef<'f> {
         self.value
     }
 
-    /// Whether the strict reader of HTTP/1 heads has read it, which checks every byte.
-    pub fn is_strictly_read(&self) -> bool {
-        self.is_received
-    }
-
     /// Whether it is the field that is looked for.
     pub(super) fn is(&self, key: Key<'_>) -> bool {
         match (self.known, key) {

@@ -7,12 +7,11 @@
 
 use super::RequestFault;
 use super::field_lines::MAX_NAME;
-use super::grammar::{token_len, value_len};
+use super::grammar::token_len;
 use crate::message::Fields;
 
 pub(super) const NOT_A_NAME: &str = "a field name is not a token";
 pub(super) const OTHER_FRAMING: &str = "a framing field is spelled in another way";
-pub(super) const NOT_A_VALUE: &str = "a field value has a control character";
 
 /// The letters and digits of a name, in lower case.
 pub fn folded(name: &str) -> impl Iterator<Item = u8> {
@@ -24,8 +23,8 @@ pub fn are_look_alikes(one: &str, other: &str) -> bool {
     folded(one).eq(folded(other))
 }
 
-/// Checks the names and values of every field. For HTTP/1, [`super::HeadScanner`] has checked the same in the bytes;
-/// over HTTP/2, names could contain other bytes.
+/// Checks the names of every field. For HTTP/1, [`super::HeadScanner`] has checked the same in the bytes; names that
+/// [`http::HeaderName`] accepts could contain other bytes. Values are valid: [`crate::message::FieldValue`].
 pub(super) fn check_fields(headers: &Fields) -> Result<(), RequestFault> {
     // Known names are tokens, and no look-alikes.
     for name in headers.iter().filter(|field| field.known().is_none()).map(|field| field.name()) {
@@ -38,10 +37,6 @@ pub(super) fn check_fields(headers: &Fields) -> Result<(), RequestFault> {
         if looks_like_framing(name) {
             return Err(RequestFault::BadTarget(OTHER_FRAMING));
         }
-    }
-    let is_bad = |value: &[u8]| value_len(value) != value.len();
-    if headers.iter().any(|field| !field.is_strictly_read() && is_bad(field.value().as_bytes())) {
-        return Err(RequestFault::BadTarget(NOT_A_VALUE));
     }
     Ok(())
 }
