@@ -291,7 +291,7 @@ impl BodyTracker {
         if self.digits > MAX_SIZE_DIGITS {
             return Err("a chunk's size has too many digits");
         }
-        self.left = (self.left << 4) | u64::from(digit);
+        self.left = 16 * self.left + u64::from(digit);
         Ok(Part::Size)
     }
 

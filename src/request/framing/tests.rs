@@ -40,6 +40,21 @@ fn content_length_is_counted() {
 }
 
 #[test]
+fn a_length_of_a_response_may_be_repeated() {
+    let read = |values: &[&str]| {
+        let mut framing = FramingFields::new();
+        let repeated = values.iter().map(|value| framing.add_response_length(value.as_bytes()));
+        repeated.collect::<Result<Vec<_>, _>>().map(|repeated| (repeated, framing.length()))
+    };
+    assert_eq!(read(&["5"]), Ok((vec![false], Some(5))));
+    assert_eq!(read(&["5, 5"]), Ok((vec![true], Some(5))));
+    assert_eq!(read(&["5", "5"]), Ok((vec![false, true], Some(5))));
+    for wrong in [&["5, 6"][..], &["5", "6"], &["5,"], &["05"]] {
+        assert_eq!(read(wrong), Err(NOT_A_LENGTH), "{wrong:?}");
+    }
+}
+
+#[test]
 fn end_of_a_chunked_body_is_found() {
     for body in [
         "0\r\n\r\n",
