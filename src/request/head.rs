@@ -179,10 +179,6 @@ impl HeadScanner {
                 }
             }
         }
-        // If the target is too long, report that and not the whole head.
-        if self.in_target() && self.at - self.begin > self.limits.target {
-            return Err(RequestFault::TargetTooLong);
-        }
         if bytes.len() >= self.limits.bytes { Err(RequestFault::HeadTooLarge) } else { Ok(None) }
     }
 
@@ -278,14 +274,9 @@ impl HeadScanner {
         }
         match head.get(self.at) {
             None => Ok(()),
-            Some(b'?') if self.part == Part::Path => {
-                self.at += 1;
-                self.part = Part::Query;
-                Ok(())
-            }
-            Some(b'?') if self.part == Part::OtherTarget => {
-                self.at += 1;
-                self.part = Part::OtherQuery;
+            // It is read as an octet of the query.
+            Some(b'?') => {
+                self.part = if self.part == Part::Path { Part::Query } else { Part::OtherQuery };
                 Ok(())
             }
             Some(b' ') => self.target_ends(head),

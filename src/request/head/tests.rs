@@ -51,6 +51,8 @@ fn valid_heads_and_their_framing_are_parsed() {
         ("POST / HTTP/1.1\r\nA: b\r\nTransfer-Encoding:chunked\r\nC:\r\n\r\n", Framing::Chunked),
         ("POST / HTTP/1.1\r\ntransfer-encoding: \tCHUNKED \r\n\r\n", Framing::Chunked),
         ("\r\n\r\nGET / HTTP/1.1\r\nX-Content-Length: 5\r\n\r\n", Framing::None),
+        // As long as the names of the fields that count.
+        ("GET / HTTP/1.1\r\nX-Body-Lengths: 5\r\nX-Transfer-Coding: chunked\r\n\r\n", Framing::None),
         ("GET http://a:80/x HTTP/1.1\r\nX: \u{e9}\t\"\r\n\r\n", Framing::None),
         ("CONNECT a:443 HTTP/1.1\r\n\r\n", Framing::None),
         ("OPTIONS * HTTP/1.1\r\n\r\n", Framing::None),
@@ -67,6 +69,17 @@ fn upgrade_is_detected_in_http_1_1() {
     assert!(head("GET / HTTP/1.1\r\nUPGRADE: websocket\r\n\r\n").upgrades);
     assert!(!head("GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n").upgrades);
     assert!(!head("GET / HTTP/1.1\r\nX-Upgrade: websocket\r\n\r\n").upgrades);
+}
+
+#[test]
+fn a_complete_head_has_its_bytes_and_fields() {
+    let text = "\r\nGET /a HTTP/1.1\r\nHost: a\r\nX:\r\nhost:b \r\n\r\n";
+    let mut scanner = HeadScanner::new(LIMITS);
+    assert!(scanner.scan(text.as_bytes()).unwrap().is_some());
+    let (bytes, fields) = scanner.take_fields(text.as_bytes().into());
+    assert!(bytes.eq_ignore_ascii_case(text.as_bytes()), "{bytes:?}");
+    let fields: Vec<_> = fields.iter().map(|field| (field.name(), field.value().to_str().unwrap())).collect();
+    assert_eq!(fields, [("host", "a"), ("x", ""), ("host", "b")]);
 }
 
 #[test]
@@ -130,6 +143,7 @@ fn ambiguous_heads_are_refused() {
         ("GET / HTTP/2.0", VERSION),
         ("GET / http/1.1", VERSION),
         ("GET / HTTP/1.1 ", VERSION),
+        ("GET / HHTTP/1.1\r\n", VERSION),
         ("GET / HTTP/1.11", VERSION),
         ("GET /  HTTP/1.1", VERSION),
         ("GET / HTTP/1.1\n", LINE_END),
@@ -178,6 +192,7 @@ fn size_limits_are_enforced() {
         target(100_000),
         format!("GET /?{}", "x".repeat(8192)),
         target(9000).replace('x', "a?"),
+        format!("GET /{}?", "x".repeat(8191)),
     ] {
         assert_eq!(scan(&text), Err(TargetTooLong));
     }
@@ -185,6 +200,7 @@ fn size_limits_are_enforced() {
 
     let method = |len| format!("{} / HTTP/1.1\r\n\r\n", "M".repeat(len));
     assert!(scan(method(32)).expect("a good head").is_some());
+    assert!(scan(format!("\r\n{}", method(32))).expect("a good head").is_some());
     assert_eq!(scan(method(33)), bad("method is too long"));
     assert_eq!(scan(method(100_000)), bad("method is too long"));
 
