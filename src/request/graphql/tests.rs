@@ -123,6 +123,8 @@ fn operation_name_selects_among_operations() {
 
 #[test]
 fn operations_of_every_batch_member_are_listed() {
+    let full = json!(vec![json!({"query": "{ a }"}); MAX_OPERATIONS]).to_string();
+    assert_eq!(summary(&read("/", &[JSON], full)), vec!["query a"; MAX_OPERATIONS]);
     let batch = json!([{"query": "{ a }"}, {"query": "mutation { b }"}]).to_string();
     assert_eq!(summary(&read("/", &[JSON], batch)), ["query a", "mutation b"]);
     for batch in [
@@ -134,7 +136,7 @@ fn operations_of_every_batch_member_are_listed() {
         json!([["{ a }", null, null, null, null, null]]),
         json!(["{ a }", null, null, null, null, null]),
         json!([{"query": "{ a }"}, {"query": "{"}]),
-        json!(vec![json!({"query": "{ a }"}); 100]),
+        json!(vec![json!({"query": "{ a }"}); MAX_OPERATIONS + 1]),
     ] {
         assert!(summary(&read("/", &[JSON], batch.to_string()))[0].starts_with("unreadable"), "{batch}");
     }
@@ -198,6 +200,8 @@ fn content_type_selects_the_parser() {
     }
     let text = "mutation { b }";
     assert_eq!(summary(&read("/", &[("content-type", "application/graphql")], text)), ["mutation b"]);
+    let other = ("content-type", "application/graphql; charset=utf-16");
+    assert!(summary(&read("/", &[other], text))[0].starts_with("unreadable"));
     assert!(
         summary(&read("/", &[("content-type", "application/graphql")], body))[0].starts_with("unreadable")
     );
@@ -226,6 +230,7 @@ fn query_string_is_read_without_a_body() {
         ("/?query=mutation%7Bb%7D&variables=%7B%7D", "mutation b"),
         ("/?query=query+q%7Ba%7D+mutation+m%7Bb%7D&operationName=m", "mutation b"),
         ("/?qu%65ry=mutation%7Bb%7D", "mutation b"),
+        ("/?query=%7Ba%7D&extensions=%7B%22tracing%22%3Atrue%7D", "query a"),
     ] {
         assert_eq!(summary(&read(target, &[], "")), [expected], "{target}");
     }
