@@ -68,7 +68,9 @@ fn valid_heads_and_their_framing_are_parsed() {
 fn upgrade_is_detected_in_http_1_1() {
     assert!(head("GET / HTTP/1.1\r\nUPGRADE: websocket\r\n\r\n").upgrades);
     assert!(!head("GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n").upgrades);
-    assert!(!head("GET / HTTP/1.1\r\nX-Upgrade: websocket\r\n\r\n").upgrades);
+    for other in ["X-Upgrade", "Referer"] {
+        assert!(!head(&format!("GET / HTTP/1.1\r\n{other}: websocket\r\n\r\n")).upgrades, "{other}");
+    }
 }
 
 #[test]
