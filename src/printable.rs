@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Whether a character is safe to print. Control characters are not (a terminal treats U+009B like `ESC [`), and
-/// neither are characters that change the direction of text or have no width.
+/// neither are characters that change the direction of text, have no width, or that no text may contain (YAML refuses them).
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(
@@ -19,6 +19,7 @@ pub fn is_printable(c: char) -> bool {
                 | '\u{2060}'..='\u{206f}'
                 | '\u{feff}'
                 | '\u{fff9}'..='\u{fffb}'
+                | '\u{fffe}'..='\u{ffff}'
                 | '\u{e0000}'..='\u{e007f}'
         )
 }
@@ -62,11 +63,11 @@ fn escaped(text: &str, exempt: impl Fn(char) -> bool) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    const ODD: &str = "a\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{feff}\u{e0041}\r\nb\t\u{85}c";
+    const ODD: &str = "a\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{feff}\u{e0041}\r\nb\t\u{85}c\u{ffff}";
 
     #[test]
     fn unprintable_characters_are_escaped() {
-        let expected = "a\\u001b[2J\\u009b31m\\u202e\\u200b\\ufeff\\udb40\\udc41\\u000d\nb\t\\u0085c";
+        let expected = "a\\u001b[2J\\u009b31m\\u202e\\u200b\\ufeff\\udb40\\udc41\\u000d\nb\t\\u0085c\\uffff";
         assert_eq!(lines(ODD), expected);
         assert_eq!(line(ODD), expected.replace('\n', "\\u000a").replace('\t', "\\u0009"));
         for plain in ["", "key-1", "Schlüssel/é/鍵/🔑", "a \"b\" \\ c"] {

@@ -10,7 +10,7 @@ use super::merged::Merged;
 use super::redaction::redacted;
 use super::settings::{self, Key, Kind};
 use super::variables;
-use super::yaml_text::scalar;
+use super::yaml_text::{self, scalar};
 
 /// Every key with its value and its source. Secrets and the queries of URLs are `[redacted]`.
 pub fn print(loaded: &Loaded) -> String {
@@ -127,7 +127,7 @@ fn shown(kind: Kind, value: Option<&Value>) -> String {
             format!("[{}]", urls.collect::<Vec<_>>().join(", "))
         }
         // JSON is YAML's flow style.
-        (Kind::Free, Some(Value::String(_, json))) => variables::escape(json).into_owned(),
+        (Kind::Free, Some(Value::String(_, json))) => yaml_text::json(&variables::escape(json)),
         (_, Some(value)) => flow(value),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::variables;
-use crate::printable::is_printable;
+use crate::printable::{self, is_printable};
 
 /// A scalar that YAML parses as the same text.
 pub(super) fn scalar(text: &str) -> String {
@@ -14,8 +14,12 @@ pub(super) fn scalar(text: &str) -> String {
     if starts && text.chars().all(plain) && !text.ends_with(':') && !null {
         return text.to_owned();
     }
-    // JSON's strings are YAML's double-quoted scalars.
-    serde_json::Value::from(text).to_string()
+    json(&serde_json::Value::from(text).to_string())
+}
+
+/// A JSON text as YAML, whose double-quoted scalars are JSON's strings but for some characters.
+pub(super) fn json(text: &str) -> String {
+    printable::line(text).into_owned()
 }
 
 /// A double-quoted string of YAML, and of JSON unless it has invisible characters beyond U+FFFF.

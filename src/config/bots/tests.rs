@@ -21,7 +21,7 @@ fn bots() -> Vec<Bot> {
     vec![
         Bot {
             name: "nightly".into(),
-            roles: vec!["ingestion".into(), "a: \"b\" # \\ \u{e4}".into()],
+            roles: vec!["ingestion".into(), "a: \"b\" # \\ \u{e4}\u{ffff}".into()],
             created: NOW_DATE,
             source_ips: networks,
             tokens: vec![token("one", 3600, Some("made \u{1f600} for 'ci'")), token("two", 7200, None)],

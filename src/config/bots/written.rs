@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::super::yaml_text::quoted;
 use crate::bots::{Bot, BotToken};
+use crate::printable;
 
 const HEADER: &str = "\
 # The bots whose tokens metagate accepts. `metagate bot` writes this file; comments are not kept.
 # It holds no secret: the tokens are not in it.
 ";
 
-/// A bot as one JSON object in one line, with the keys of the list.
+/// A bot as one JSON object in one line, with the keys of the list. YAML can read it too.
 pub fn json(bot: &Bot) -> String {
     let token = |token: &BotToken| {
         json!({
@@ -32,7 +33,7 @@ pub fn json(bot: &Bot) -> String {
             token.remove("note");
         }
     }
-    value.to_string()
+    printable::line(&value.to_string()).into_owned()
 }
 
 /// The text of a list of these bots.

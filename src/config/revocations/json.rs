@@ -2,6 +2,7 @@
 
 use super::entries::{ISSUED_BEFORE, ISSUER, LineFault, NOTE, UNTIL, WrittenEntry, of_line};
 use crate::numeric_date::NumericDate;
+use crate::printable;
 
 /// The end of the year 9999. Later times are written as seconds.
 const LAST_WRITTEN: i64 = 253_402_300_799;
@@ -20,7 +21,7 @@ impl WrittenEntry {
         })
     }
 
-    /// The entry as one JSON object on one line. The same entry always has the same text.
+    /// The entry as one JSON object on one line, which YAML can read too. The same entry always has the same text.
     pub fn to_json(&self) -> String {
         let revocation = &self.revocation;
         let time = |time: NumericDate| match time.as_secs() {
@@ -35,7 +36,7 @@ impl WrittenEntry {
             (NOTE, self.note.as_deref().map(ToOwned::to_owned)),
         ];
         let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
-        serde_json::Value::Object(members.collect()).to_string()
+        printable::line(&serde_json::Value::Object(members.collect()).to_string()).into_owned()
     }
 }
 
@@ -56,6 +57,11 @@ mod tests {
                 r#"{"issuedBefore":"2026-11-22T06:30:00Z","sub":"ada","until":"2100-01-01T00:00:00Z"}"#,
             ),
             (r#"{"jti":"a","until":99999999999999}"#, r#"{"jti":"a","until":"99999999999999"}"#),
+            // Characters that YAML refuses, and one that it need not.
+            (
+                r#"{"jti":"a\u007f\u0080\uffff","note":"\u200b\ud83d\ude00"}"#,
+                "{\"jti\":\"a\\u007f\\u0080\\uffff\",\"note\":\"\\u200b\u{1f600}\"}",
+            ),
         ] {
             let entry = WrittenEntry::from_json(line).unwrap();
             assert_eq!(entry.to_json(), written);

@@ -108,6 +108,8 @@ authorization:
       match: {paths: [/a]}
       require: {claims: {'a: b': ['null', '#', 5]}}
     - {name: s, action: deny}
+  tests:
+    - {name: t, request: GET /x, expect: 401, claims: {a: \"\\x7f\\uffff\"}}
 ";
     let case = file(text)
         .with(&[KEYS_URL, ("METAGATE_LOG__LEVEL", "debug"), ("METAGATE_LOG__FORMAT", "text")])
