@@ -38,7 +38,8 @@ impl NumericDate {
     }
 
     /// Reads a date-time of RFC 3339 section 5.6, like `2026-11-22T06:30:00Z`, or a number of seconds
-    /// since the epoch. A fraction of a second is rounded up.
+    /// since the epoch. A fraction of a second is rounded up. A time before 1970 is refused, also one by its offset: it could
+    /// not be written again.
     pub fn from_text(text: &str) -> Option<Self> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             return text.parse().ok().map(Self);
@@ -62,7 +63,8 @@ impl NumericDate {
             return None;
         }
         let seconds = days_since_epoch(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second;
-        Some(Self(seconds + rounded_up - offset_seconds(offset)?))
+        let since_epoch = seconds + rounded_up - offset_seconds(offset)?;
+        (since_epoch >= 0).then_some(Self(since_epoch))
     }
 
     /// The time `secs` later. Saturates at the end of the range.
@@ -215,6 +217,7 @@ mod tests {
             ("2026-11-22T06:29:59.001Z", 1_795_329_000),
             ("2026-11-22T06:30:00.000Z", 1_795_329_000),
             ("2100-03-01T00:00:00Z", 4_107_542_400),
+            ("1970-01-01T00:00:00-00:01", 60),
             ("1795329000", 1_795_329_000),
         ] {
             assert_eq!(read(text), Some(expected), "{text}");
@@ -223,6 +226,7 @@ mod tests {
             "",
             "now",
             "-1",
+            "1970-01-01T00:00:00+00:01",
             "1.5",
             "2026-11-22",
             "2026-11-22T06:30Z",
