@@ -191,11 +191,14 @@ impl Walk<'_> {
 
     /// `None` if there is no value or an invalid one.
     fn value(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
-        if node.value == Value::Null {
-            // Here null is a value: the field is not set at all.
-            return matches!(key.kind, Kind::OptionalHeader).then(|| Merging::from("off"));
+        if node.value == Value::Null && !matches!(key.kind, Kind::OptionalHeader) {
+            return None;
         }
         self.note_position(path, node);
+        if node.value == Value::Null {
+            // Here null is a value: the field is not set at all.
+            return Some(Merging::from("off"));
+        }
         match key.kind {
             kind if has_entries(kind, &node.value) => self.entries(path, key, node),
             Kind::Claims => self.claims(path, node),

@@ -14,6 +14,10 @@ fn each_field_can_be_off() {
         assert!(fields.groups.is_none() && fields.email.is_some(), "{off}");
         assert_eq!(fields.user.unwrap(), "x-user");
     }
+    let loaded_null = loaded("identity: {groups: ~}").loaded();
+    for printed in [print(&loaded_null), print_set(&loaded_null)] {
+        assert!(printed.contains("  groups: off  # from "), "{printed}");
+    }
     let variable = [UPSTREAM, KEYS_URL, ("METAGATE_IDENTITY__EMAIL", "off")];
     assert!(environment(&variable).config().identity.email.is_none());
     for word in ["true", "on", "yes", "none", "disabled", "1"] {
