@@ -22,10 +22,9 @@ use crate::sync::{ArcSwap, Guard, Mutex, MutexGuard};
 mod file;
 mod store;
 
-pub use store::{member_of, set_name};
+pub use store::{StoreBots, member_of, set_name};
 
 use file::FileBots;
-use store::StoreBots;
 
 /// How often the file is checked.
 pub const INTERVAL: Duration = Duration::from_secs(2);

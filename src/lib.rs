@@ -89,7 +89,7 @@ mod token_digest;
 #[cfg(feature = "server")]
 mod jwks;
 #[cfg(feature = "server")]
-mod shared_set;
+pub mod shared_set;
 #[cfg(feature = "server")]
 mod revocation_list;
 #[cfg(feature = "server")]
@@ -133,6 +133,10 @@ pub mod command;
 /// (`tests/oracle`) and tools.
 #[cfg(feature = "server")]
 pub use gateway::admission as admission_of;
+
+/// What becomes of the answers of a store, without a connection. For tests (`fuzz/src/store.rs`).
+#[cfg(feature = "server")]
+pub use {bot_list::StoreBots, revocation_list::StoreList};
 
 #[cfg(test)]
 mod test_support;

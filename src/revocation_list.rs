@@ -41,11 +41,10 @@ mod writer;
 pub use edit::EditFault;
 pub use in_force::{RevocationsInForce, TokenWatch};
 pub use source::ListStatus;
-pub use store::{member_of, set_name};
+pub use store::{StoreList, member_of, set_name};
 
 use file::FileList;
 use source::SourceState;
-use store::StoreList;
 use url_list::UrlList;
 use writer::RevocationWriter;
 
@@ -113,10 +112,8 @@ impl RevocationList {
         });
         let urls = urls.collect::<Result<Vec<_>, _>>()?;
         let store = sources.store.as_ref().map(|access| {
-            let name = access.display_name();
-            let key = "authentication.revocations.store";
-            let state = SourceState::new(key, "store".to_owned(), name.clone(), sources.format.clone());
-            StoreList::new(with_copy(state.trusted_for(access.max_stale), &name, config), access)
+            let state = store::state_of(access, sources.format.clone());
+            StoreList::new(with_copy(state, &access.display_name(), config), access)
         });
         let file = sources.file.clone().map(|(file, version)| FileList::new(file, version));
         let wake = store.as_ref().map(StoreList::wake).unwrap_or_default();

@@ -30,7 +30,7 @@ pub use follower::step;
 pub use follower::{Consumer, Follower, LastWhole};
 pub use reader::{SetReader, Update};
 
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio::time::timeout;
 
 use crate::random;
@@ -123,6 +123,13 @@ async fn run_change(
     changes: &[Change],
     at: Option<u64>,
 ) -> Result<Changed, StoreFault> {
+    let command = change_command(name, changes, at);
+    let value = timeout(connect::RESPONSE_TIMEOUT, command.query_async::<Value>(link.connection())).await;
+    changed(&value.map_err(|_| StoreFault::Timeout)??)
+}
+
+/// The command that makes these changes, if the set is at the revision `at`, if there is one.
+pub fn change_command(name: &SetName, changes: &[Change], at: Option<u64>) -> Cmd {
     let mut command = redis::cmd("EVAL");
     let script = if at.is_some() { scripts::CHANGE_AT } else { scripts::CHANGE };
     command.arg(script).arg(3).arg(&name.members).arg(&name.revision).arg(&name.log);
@@ -136,9 +143,15 @@ async fn run_change(
     if let Some(revision) = at {
         command.arg(revision);
     }
-    let value = timeout(connect::RESPONSE_TIMEOUT, command.query_async::<Value>(link.connection())).await;
-    let value = value.map_err(|_| StoreFault::Timeout)??;
-    match scripts::numbers(&value).as_deref() {
+    command
+}
+
+/// Reads the answer to [`change_command`].
+///
+/// # Errors
+/// Nothing was changed, or the answer is not what the server's script returns.
+pub fn changed(answer: &Value) -> Result<Changed, StoreFault> {
+    match scripts::numbers(answer).as_deref() {
         Some([revision, count]) => Ok(Changed {
             revision: u64::try_from(*revision).unwrap_or_default(),
             count: usize::try_from(*count).unwrap_or_default(),

@@ -31,7 +31,7 @@ pub fn member_of(bot: &Bot) -> Member {
 
 /// The list in the store.
 #[derive(Debug)]
-pub(super) struct StoreBots {
+pub struct StoreBots {
     follower: Follower,
     copy: Option<StoredCopy>,
     max_stale: Option<Duration>,
@@ -49,6 +49,13 @@ struct Known {
 }
 
 impl StoreBots {
+    /// Without a copy on disk, and before the first read.
+    pub fn unread(access: &Arc<StoreAccess>) -> Self {
+        let follower = Follower::new("allow-list of bots", access.display_name(), access, set_name(access));
+        let (follower, max_stale) = (follower.without_log(), access.max_stale);
+        Self { follower, copy: None, max_stale, known: Mutex::default() }
+    }
+
     /// The list of a store. It continues with that of `before`, if that has the same store, or with the copy on disk.
     pub(super) fn new(
         access: &Arc<StoreAccess>,
@@ -72,8 +79,7 @@ impl StoreBots {
                 (bots, state, Known::default())
             }
         };
-        let follower = Follower::new("allow-list of bots", name, access, set_name(access)).without_log();
-        (Self { follower, copy, max_stale: access.max_stale, known: Mutex::new(known) }, bots, state)
+        (Self { copy, known: Mutex::new(known), ..Self::unread(access) }, bots, state)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -90,6 +96,20 @@ impl StoreBots {
     pub(super) async fn run(self: Arc<Self>, list: &Arc<BotList>) {
         let following = Following { store: self, list };
         following.store.follower.run(&following, || following.look_at_clock(SystemTime::now())).await;
+    }
+
+    /// The list of the members that were read.
+    ///
+    /// # Errors
+    /// One of those that are accepted is not a bot. Then the list is refused as a whole.
+    pub fn read(&self, members: Vec<Member>, revision: u64, now: SystemTime) -> Result<Bots, String> {
+        let mut accepted = self.accepted(members, revision);
+        accepted.sort_unstable();
+        let bots = bots_of_members(accepted.iter().map(|member| &**member))?;
+        if let Some(copy) = &self.copy {
+            copy.write_soon(accepted.join("\n").into(), now, self.name());
+        }
+        Ok(Bots::new(bots).at(now.into()))
     }
 
     /// What is accepted of the members that were read.
@@ -180,15 +200,7 @@ impl Consumer for Following<'_> {
         };
         let store = self.store.clone();
         // A long list takes a while, and other tasks wait on this thread.
-        let read = tokio::task::spawn_blocking(move || {
-            let mut accepted = store.accepted(members, revision);
-            accepted.sort_unstable();
-            let bots = bots_of_members(accepted.iter().map(|member| &**member))?;
-            if let Some(copy) = &store.copy {
-                copy.write_soon(accepted.join("\n").into(), now, store.name());
-            }
-            Ok(Bots::new(bots).at(now.into()))
-        });
+        let read = tokio::task::spawn_blocking(move || store.read(members, revision, now));
         let read = read.await.unwrap_or_else(|_| Err("reading the list panicked".to_owned()));
         let bots = read.map_err(StoreFault::Server)?;
         let current = self.list.current.load_full();

@@ -28,9 +28,15 @@ pub fn member_of(entry: &WrittenEntry) -> Member {
     Member { text: entry.to_json(), until: until.map(|until| until.as_secs_f64().floor()) }
 }
 
+/// What is known of the list of a store that has not been read.
+pub(super) fn state_of(access: &StoreAccess, format: ListFormat) -> SourceState {
+    let (key, name) = ("authentication.revocations.store", access.display_name());
+    SourceState::new(key, "store".to_owned(), name, format).trusted_for(access.max_stale)
+}
+
 /// The list in the store.
 #[derive(Debug)]
-pub(super) struct StoreList {
+pub struct StoreList {
     pub(super) state: Arc<SourceState>,
     follower: Follower,
     history: Mutex<History>,
@@ -47,6 +53,11 @@ struct History {
 }
 
 impl StoreList {
+    /// Without a copy on disk, and before the first read.
+    pub fn unread(access: &Arc<StoreAccess>, format: ListFormat) -> Self {
+        Self::new(state_of(access, format), access)
+    }
+
     pub(super) fn new(state: SourceState, access: &Arc<StoreAccess>) -> Self {
         let store = state.name().to_owned();
         let follower = Follower::new("revocation list", store, access, set_name(access));
@@ -56,6 +67,19 @@ impl StoreList {
     /// Notify it to have the list read soon.
     pub(super) fn wake(&self) -> Arc<Notify> {
         self.follower.wake()
+    }
+
+    /// The list in force, if there has been one.
+    pub fn list(&self) -> Option<Arc<Revocations>> {
+        self.state.list()
+    }
+
+    /// Uses what was read. After an error the list in force is the one before.
+    ///
+    /// # Errors
+    /// A member is not an entry.
+    pub fn take(&self, update: &Update, now: SystemTime) -> Result<(), String> {
+        put(&self.state, self.kept(update).as_deref(), update, now)
     }
 
     /// Reads the list once.
@@ -107,20 +131,7 @@ impl Consumer for StoreList {
         let now = SystemTime::now();
         let (state, kept) = (self.state.clone(), self.kept(&update));
         // A long list takes a while, and other tasks wait on this thread.
-        let applied = tokio::task::spawn_blocking(move || {
-            match update {
-                Update::Unchanged => state.is_unchanged(now),
-                Update::Added { members, .. } => {
-                    let list = state.list().map(|list| (*list).clone());
-                    let list = list.unwrap_or_else(|| state.format().empty());
-                    let end = state.next_end();
-                    let (read, _) = add(list, end, &members, now.into(), |_| ())?;
-                    state.has_grown(read, now);
-                }
-                Update::Whole { members, .. } => whole(&state, kept.as_deref(), &members, now)?,
-            }
-            Ok(())
-        });
+        let applied = tokio::task::spawn_blocking(move || put(&state, kept.as_deref(), &update, now));
         let applied = applied.await.unwrap_or_else(|_| Err("reading the list panicked".to_owned()));
         applied.map_err(StoreFault::Server)
     }
@@ -128,6 +139,26 @@ impl Consumer for StoreList {
     fn failed(&self, fault: &StoreFault) {
         self.state.failed(fault.to_string(), SystemTime::now());
     }
+}
+
+/// Puts what was read into force.
+fn put(
+    state: &SourceState,
+    kept: Option<&Revocations>,
+    update: &Update,
+    now: SystemTime,
+) -> Result<(), String> {
+    match update {
+        Update::Unchanged => state.is_unchanged(now),
+        Update::Added { members, .. } => {
+            let list = state.list().map(|list| (*list).clone());
+            let list = list.unwrap_or_else(|| state.format().empty());
+            let (read, _) = add(list, state.next_end(), members, now.into(), |_| ())?;
+            state.has_grown(read, now);
+        }
+        Update::Whole { members, .. } => whole(state, kept, members, now)?,
+    }
+    Ok(())
 }
 
 fn whole(

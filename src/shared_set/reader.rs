@@ -1,6 +1,6 @@
 //! Follows the changes of a set.
 
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio::time::timeout;
 
 use super::connect::{Link, READ_TIMEOUT, RESPONSE_TIMEOUT};
@@ -70,41 +70,60 @@ impl SetReader {
     /// # Errors
     /// The server cannot be reached, or the set is too large.
     pub async fn read(&mut self, link: &mut Link) -> Result<Update, StoreFault> {
-        let Some(position) = self.position.take() else { return self.read_all(link).await };
+        loop {
+            let question = self.question();
+            let patience = if self.position.is_some() { RESPONSE_TIMEOUT } else { READ_TIMEOUT };
+            // Without an answer the position counts as unknown.
+            let position = self.position.take();
+            let answer = timeout(patience, question.query_async::<Value>(link.connection())).await;
+            let answer = answer.map_err(|_| StoreFault::Timeout)??;
+            self.position = position;
+            if let Some(update) = self.take(&answer)? {
+                return Ok(update);
+            }
+        }
+    }
+
+    /// The command to send next: for the changes since the last answer, or for the whole set.
+    pub fn question(&self) -> Cmd {
+        let SetName { members, revision, log, .. } = &self.name;
         let mut command = redis::cmd("EVAL");
-        command.arg(scripts::READ_CHANGES).arg(2).arg(&self.name.revision).arg(&self.name.log);
-        command.arg(position.revision).arg(if self.reads_log { LOG_LENGTH + 1 } else { 0 });
-        let value = timeout(RESPONSE_TIMEOUT, command.query_async::<Value>(link.connection())).await;
-        let value = value.map_err(|_| StoreFault::Timeout)??;
-        let answer = items(&value).ok_or(StoreFault::Unexpected)?;
+        if let Some(position) = &self.position {
+            command.arg(scripts::READ_CHANGES).arg(2).arg(revision).arg(log);
+            command.arg(position.revision).arg(if self.reads_log { LOG_LENGTH + 1 } else { 0 });
+        } else {
+            command.arg(scripts::READ_ALL).arg(3).arg(members).arg(revision).arg(log);
+            command.arg(MAX_MEMBERS).arg(MAX_BYTES);
+        }
+        command
+    }
+
+    /// Takes the answer to [`Self::question`]. `None` if the whole set has to be read, for which the next question asks. So it
+    /// does after an error.
+    ///
+    /// # Errors
+    /// The set is too large, or the answer is not what the server's script returns.
+    pub fn take(&mut self, answer: &Value) -> Result<Option<Update>, StoreFault> {
+        let Some(position) = self.position.take() else {
+            let (position, members) = whole(answer)?;
+            let revision = position.revision;
+            self.position = Some(position);
+            return Ok(Some(Update::Whole { members, revision }));
+        };
+        let answer = items(answer).ok_or(StoreFault::Unexpected)?;
         let revision = answer.first().and_then(number).and_then(|revision| u64::try_from(revision).ok());
         let revision = revision.ok_or(StoreFault::Unexpected)?;
         if revision == position.revision {
             self.position = Some(position);
-            return Ok(Update::Unchanged);
+            return Ok(Some(Update::Unchanged));
         }
         if !self.reads_log {
-            return self.read_all(link).await;
+            return Ok(None);
         }
         let records = answer.get(1).and_then(items).unwrap_or_default();
-        let Some((members, record)) = followed(&position, records, revision) else {
-            return self.read_all(link).await;
-        };
+        let Some((members, record)) = followed(&position, records, revision) else { return Ok(None) };
         self.position = Some(Position { revision, record });
-        Ok(Update::Added { members, revision })
-    }
-
-    async fn read_all(&mut self, link: &mut Link) -> Result<Update, StoreFault> {
-        let mut command = redis::cmd("EVAL");
-        command.arg(scripts::READ_ALL).arg(3);
-        command.arg(&self.name.members).arg(&self.name.revision).arg(&self.name.log);
-        command.arg(MAX_MEMBERS).arg(MAX_BYTES);
-        let value = timeout(READ_TIMEOUT, command.query_async::<Value>(link.connection())).await;
-        let value = value.map_err(|_| StoreFault::Timeout)??;
-        let (position, members) = whole(&value)?;
-        let revision = position.revision;
-        self.position = Some(position);
-        Ok(Update::Whole { members, revision })
+        Ok(Some(Update::Added { members, revision }))
     }
 }
 
