@@ -65,7 +65,7 @@ pub use bots::{
     BotFile, BotFileFault, BotFileState, BotSource, BotVersion, bot_json, bots_of_members, bots_text,
 };
 pub use counters::{CounterNames, MAX_PREPARED_COUNTERS, REFUSED_IF_VERIFIED, reports};
-pub use document::{Document, Position, parse as parse_document};
+pub use document::{Document, Node, Position, Value, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;

@@ -1,16 +1,19 @@
 //! Runs the fuzz targets as ordinary tests, on their seeds, on mutated seeds and on random bytes,
-//! deterministically. `fuzz/smoke` runs them with libFuzzer, which needs a nightly toolchain.
+//! deterministically, and on what long runs have learned (`fuzz/campaign`). `fuzz/smoke` runs them with libFuzzer, which needs
+//! a nightly toolchain.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
 /// How many inputs are derived from each seed, and how many are random.
 const ROUNDS: usize = 400;
+/// How many are derived from each input that was learned.
+const LEARNED_ROUNDS: usize = 2;
 
 /// xorshift64*: the same bytes on every machine.
 struct Noise(u64);
@@ -59,18 +62,27 @@ impl Noise {
     }
 }
 
-fn run(name: &str, target: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
-    let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+/// The inputs of a target, in order; none if there is no such folder.
+fn inputs(kind: &str, name: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(kind).join(name);
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(!paths.is_empty(), "{name} has no seeds");
+    paths
+}
+
+fn run(name: &str, target: fn(&[u8])) {
+    let (seeds, learned) = (inputs("seeds", name), inputs("learned", name));
+    assert!(!seeds.is_empty(), "{name} has no seeds");
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
-    for path in paths {
-        let seed = fs::read(&path).unwrap();
-        assert!(seed.len() <= 4096, "{} is too long", path.display());
-        target(&seed);
-        for _ in 0..ROUNDS {
-            target(&noise.changed(&seed));
+    for (paths, rounds) in [(seeds, ROUNDS), (learned, LEARNED_ROUNDS)] {
+        for path in paths {
+            let seed = fs::read(&path).unwrap();
+            assert!(seed.len() <= 4096, "{} is too long", path.display());
+            target(&seed);
+            for _ in 0..rounds {
+                target(&noise.changed(&seed));
+            }
         }
     }
     for _ in 0..ROUNDS {
@@ -87,11 +99,14 @@ fn every_target_upholds_its_properties() {
 
 #[cfg(feature = "server")]
 #[test]
-fn config_document_target_upholds_its_properties() {
-    run("config_document", targets::config_document);
+fn every_target_of_the_server_upholds_its_properties() {
+    for (name, target) in targets::SERVER_TARGETS {
+        run(name, *target);
+    }
 }
 
 /// A target without a program, or a program without a target, would never run in libFuzzer.
+#[cfg(feature = "server")]
 #[test]
 fn every_target_has_a_program() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
@@ -100,8 +115,8 @@ fn every_target_has_a_program() {
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     programs.sort();
-    let mut names: Vec<&str> = targets::TARGETS.iter().map(|(name, _)| *name).collect();
-    names.push("config_document");
+    let targets = targets::TARGETS.iter().chain(targets::SERVER_TARGETS);
+    let mut names: Vec<&str> = targets.map(|(name, _)| *name).collect();
     names.sort_unstable();
     assert_eq!(programs, names);
 }

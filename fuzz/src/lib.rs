@@ -19,21 +19,37 @@ use metagate::request::{BackendQuirks, Credentials, Graphql, PathReadings, Reque
 #[allow(dead_code, reason = "servlet_paths.rs uses the rest to compare with a real container")]
 #[path = "../../tests/differential/servlet.rs"]
 pub mod servlet;
+#[cfg(feature = "server")]
+mod config;
 mod exchange;
 mod http2;
 mod response;
+#[cfg(feature = "server")]
+mod store;
 mod wire;
 pub mod world;
 
+#[cfg(feature = "server")]
+pub use config::{config_document, config_layers};
 pub use exchange::{exchange, token_request};
 pub use http2::http2_head;
 pub use response::response;
+#[cfg(feature = "server")]
+pub use store::store_messages;
 pub use wire::request_head;
 
 use world::{MAX_BYTES, NOW, PEER};
 
 /// The name of a target's program, and the target.
 pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target that needs more than the core.
+#[cfg(feature = "server")]
+pub const SERVER_TARGETS: &[Target] = &[
+    ("config_document", config_document),
+    ("config_layers", config_layers),
+    ("store_messages", store_messages),
+];
 
 /// Every target that needs only the core.
 pub const TARGETS: &[Target] = &[
@@ -264,12 +280,4 @@ pub fn expression(data: &[u8]) {
 fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     let (line, rest) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     (line, rest.get(1..).unwrap_or_default())
-}
-
-/// A configuration file. Findings are values, never panics.
-#[cfg(feature = "server")]
-pub fn config_document(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else { return };
-    let read = metagate::config::parse_document(text);
-    assert!(read.complete || !read.problems.is_empty(), "stopped without reporting a problem");
 }

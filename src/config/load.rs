@@ -84,6 +84,12 @@ impl Loaded {
     pub fn text_at(&self, path: &str) -> Option<(&str, Option<Origin>)> {
         self.merged.text_at(path)
     }
+
+    /// Where the value at a path is written, whatever its form. `None` if there is none.
+    pub fn origin_at(&self, path: &str) -> Option<Origin> {
+        let value = self.merged.value_at(path)?;
+        self.merged.origin(path, value)
+    }
 }
 
 /// Reads and checks a configuration.

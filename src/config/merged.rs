@@ -48,6 +48,12 @@ impl Merged {
 
     /// The text at a path such as `authentication.issuers[0].caFile`, and where it is written.
     pub(super) fn text_at(&self, path: &str) -> Option<(&str, Option<Origin>)> {
+        let value = self.value_at(path)?;
+        Some((value.as_str()?, self.origin(path, value)))
+    }
+
+    /// The value at such a path.
+    pub(super) fn value_at(&self, path: &str) -> Option<&Value> {
         let mut dict = Some(&self.root);
         let mut found = None;
         for step in path.split('.') {
@@ -63,8 +69,7 @@ impl Merged {
             dict = value.as_dict();
             found = Some(value);
         }
-        let value = found?;
-        Some((value.as_str()?, self.origin(path, value)))
+        found
     }
 
     /// Where `value`, the value at `path`, was written.
