@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -21,6 +20,7 @@ use crate::connection::{self, ShutdownPhase, Slots, Stream, WorkerContext, Worke
 use crate::gateway::ListenerKind;
 use crate::metrics::Metrics;
 use crate::panics;
+use crate::sync::ArcSwap;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
