@@ -20,6 +20,8 @@ use crate::revocation_list::RevocationsInForce;
 use crate::sync::{ArcSwap, Guard, Mutex, MutexGuard};
 
 mod file;
+#[cfg(all(test, shuttle))]
+mod models;
 mod store;
 
 pub use store::{StoreBots, member_of, set_name};

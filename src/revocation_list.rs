@@ -161,6 +161,8 @@ impl RevocationList {
     /// Watches for the revocation of a token that was admitted under version `seen` of the lists in force. `text` is the
     /// token as received.
     pub fn watch(&self, token: Arc<VerifiedToken>, text: &str, seen: u64) -> TokenWatch {
+        // Those of an earlier configuration may lack what the lists of version `seen` revoke.
+        let seen = Some(seen).filter(|_| !self.in_force.has_replaced(self.number));
         TokenWatch::new(self.in_force.clone(), token, text, seen)
     }
 

@@ -5,13 +5,18 @@
 use std::fs;
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::*;
 use crate::bots::BotToken;
+use crate::claims::{ClaimRules, TokenKinds};
 use crate::config::{BotFile, Sources, bots_text, load};
+use crate::revocation_list::RevocationList;
+use crate::test_support::{good_claims, open_rules, verified_by, with};
 
-const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+pub(super) const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
-fn list(names: &[&str]) -> String {
+pub(super) fn list(names: &[&str]) -> String {
     let created = NumericDate::from_secs(0);
     let token = |name: &str| BotToken {
         id: format!("id-{name}").into(),
@@ -27,6 +32,13 @@ fn list(names: &[&str]) -> String {
         tokens: vec![token(name)],
     };
     bots_text(&names.iter().map(bot).collect::<Vec<_>>())
+}
+
+/// The token of a bot in [`list`].
+pub(super) fn token_of(name: &str) -> Arc<VerifiedToken> {
+    let kinds = TokenKinds { own: true, ..TokenKinds::default() };
+    let claims = json!({"tokenType": "BOT", "sub": name, "jti": format!("id-{name}")});
+    Arc::new(verified_by(&ClaimRules { kinds, ..open_rules() }, &with(good_claims(), claims)))
 }
 
 /// A configuration with this allow-list.
@@ -143,4 +155,27 @@ fn only_the_list_in_force_ends_running_responses() {
     let seen = version();
     after.look(Instant::now, NOW + Duration::from_secs(100));
     assert!(version() > seen && after.status().unwrap().tokens == 0);
+}
+
+#[test]
+fn a_request_that_an_earlier_list_admits_after_a_reload_ends_with_its_bot() {
+    let setup = Setup::new();
+    let config = config_with(BotSource::File(setup.file.clone()));
+    let load = |names: &[&str]| {
+        setup.write(&list(names));
+        let revocations = RevocationList::new(&config, None, &setup.metrics, &setup.in_force).unwrap();
+        (revocations, setup.load(None))
+    };
+    let generations = [load(&["a", "b"]), load(&["b"])];
+    for (revocations, bots) in &generations {
+        revocations.enter();
+        bots.enter();
+    }
+    let [(revocations, bots), _] = generations;
+    for (name, ends) in [("a", true), ("b", false)] {
+        let token = token_of(name);
+        assert!(bots.find(&token, NOW.into()).is_ok(), "{name}");
+        let mut watch = revocations.watch(token, "", revocations.version());
+        assert_eq!(watch.revoked_by().is_some(), ends, "{name}");
+    }
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, atomic};
 use std::task::{Context, Poll};
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,18 +13,22 @@ use crate::bots::Bots;
 use crate::claims::{IssuedKind, VerifiedToken};
 use crate::jose::Algorithm;
 use crate::revocation::{RevocationLists, Revoked};
-use crate::sync::{ArcSwap, Mutex};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex, step};
 
 /// The revocation list in force; one for the whole process.
 #[derive(Debug)]
 pub struct RevocationsInForce {
     current: ArcSwap<RevocationLists>,
-    /// A copy of the value in `changed`. Every request reads it, without a lock.
-    version: AtomicU64,
+    /// A copy of the value in `changed`. Every request reads it, without a lock. Not one of a model, which would run other
+    /// threads while the lock of `changed` is held.
+    version: atomic::AtomicU64,
     changed: watch::Sender<u64>,
     /// The number of the [`RevocationList`](super::RevocationList) in force. The task of the previous configuration may
     /// still be reading its file; its changes are ignored.
     source: Mutex<u64>,
+    /// A copy of the number in `source`. Every request reads it, without a lock.
+    entered: AtomicU64,
     /// The allow-list of bots in force, and the number of its [`BotList`](crate::bot_list::BotList).
     bots: ArcSwap<Bots>,
     source_of_bots: Mutex<u64>,
@@ -36,9 +39,10 @@ impl Default for RevocationsInForce {
     fn default() -> Self {
         Self {
             current: ArcSwap::default(),
-            version: AtomicU64::new(0),
+            version: atomic::AtomicU64::new(0),
             changed: watch::Sender::new(0),
             source: Mutex::new(0),
+            entered: AtomicU64::new(0),
             bots: ArcSwap::default(),
             source_of_bots: Mutex::new(0),
             sources: AtomicU64::new(0),
@@ -56,6 +60,8 @@ impl RevocationsInForce {
     pub(super) fn enter(&self, source: u64, lists: &ArcSwap<RevocationLists>) {
         let mut current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         *current = source;
+        // Before the version changes, so that a request that has seen the new one knows that its lists are replaced.
+        self.entered.store(source, Ordering::Release);
         // Loaded under the lock: the source may be replacing it, and announces it afterwards.
         self.set(lists.load_full());
     }
@@ -66,6 +72,11 @@ impl RevocationsInForce {
         if *current == source {
             self.set(list);
         }
+    }
+
+    /// Whether the lists of a later configuration than that of this source are in force.
+    pub(super) fn has_replaced(&self, source: u64) -> bool {
+        self.entered.load(Ordering::Acquire) > source
     }
 
     /// Whether lists are accepted from this source.
@@ -129,19 +140,20 @@ pub struct TokenWatch {
     token: Arc<VerifiedToken>,
     /// Empty unless DataHub may list the token by the hash of its text.
     text: SecretString,
-    /// The version of the list that the token was last looked up in.
-    seen: u64,
+    /// The version of the lists in force that the token was last looked up in; `None` if it was in none of them.
+    seen: Option<u64>,
     /// Created on the first wait.
     change: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl TokenWatch {
-    /// Watches a token that was admitted under version `seen`. `text` is the token as received.
+    /// Watches a token that was admitted under version `seen`, or with lists that are not in force any more. `text` is the
+    /// token as received.
     pub(super) fn new(
         in_force: Arc<RevocationsInForce>,
         token: Arc<VerifiedToken>,
         text: &str,
-        seen: u64,
+        seen: Option<u64>,
     ) -> Self {
         let text = if token.algorithm() == Algorithm::HS256 { text } else { "" };
         Self { in_force, token, text: text.into(), seen, change: None }
@@ -149,7 +161,7 @@ impl TokenWatch {
 
     /// The entry that revokes the token, if one does. Cheap while the list is unchanged.
     pub fn revoked_by(&mut self) -> Option<Box<Revoked>> {
-        let version = self.in_force.version();
+        let version = Some(self.in_force.version());
         if version == self.seen {
             return None;
         }
@@ -168,10 +180,11 @@ impl TokenWatch {
                 return Poll::Ready(revoked);
             }
             let change = self.change.get_or_insert_with(|| {
+                step();
                 let (mut changed, seen) = (self.in_force.changed.subscribe(), self.seen);
                 Box::pin(async move {
                     // The sender lives as long as the process.
-                    let _ = changed.wait_for(|version| *version != seen).await;
+                    let _ = changed.wait_for(|version| Some(*version) != seen).await;
                 })
             });
             match change.as_mut().poll(cx) {

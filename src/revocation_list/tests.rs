@@ -289,3 +289,22 @@ fn a_list_that_is_too_old_is_no_list() {
     read(&list, 70_000);
     assert!(list.are_ready() && !list.status()[0].stale);
 }
+
+#[test]
+fn a_request_that_earlier_lists_admit_after_a_reload_is_looked_up_in_those_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let (metrics, in_force) = (Arc::new(Metrics::new()), Arc::new(RevocationsInForce::default()));
+    let load = |list: &str| {
+        fs::write(directory.path().join("list"), list).unwrap();
+        RevocationList::new(&config_with(&directory.path().join("list")), None, &metrics, &in_force).unwrap()
+    };
+    let (before, after) = (load("[]"), load("[{jti: a}]"));
+    before.enter();
+    after.enter();
+    let watch = |list: &RevocationList, id: &str| {
+        list.watch(Arc::new(verified(json!({"jti": id}))), "", list.version()).revoked_by().is_some()
+    };
+    assert!(watch(&before, "a") && !watch(&before, "b"));
+    // A request that these lists have admitted is not looked up a second time.
+    assert!(!watch(&after, "a"));
+}
