@@ -112,7 +112,7 @@ impl Upstream {
         let waiters = Arc::<Waiters>::default();
         Arc::new(Self {
             http1: Http1Pool::new(target.limit.clone(), waiters.clone()),
-            http2: Http2Pool::new(target.keep_alive, target.limit.as_deref(), waiters.clone()),
+            http2: Http2Pool::new(target.keep_alive, target.limit.clone(), waiters.clone()),
             target,
             waiters,
             opening: tokio::sync::Mutex::default(),
@@ -155,6 +155,16 @@ impl Upstream {
         if !shares && self.target.tls.is_none() {
             return self.connect_http1(account, place).await;
         }
+        self.open_shared(shares, |deadline| self.connect(deadline, account, place)).await
+    }
+
+    /// Opens a connection with `connect`, unless there is an HTTP/2 connection by then. With `shares`, one request does so at
+    /// a time.
+    async fn open_shared<F: Future<Output = Result<Connection, OpenError>>>(
+        &self,
+        shares: bool,
+        connect: impl FnOnce(Instant) -> F,
+    ) -> Result<Connection, OpenError> {
         let deadline = Instant::now() + self.target.connect_timeout;
         let _lock = if shares {
             let lock = async { Ok(self.opening.lock().await) };
@@ -169,7 +179,7 @@ impl Upstream {
         }
         // A request that waited for the lock gets the whole timeout for its own attempt.
         let deadline = Instant::now() + self.target.connect_timeout;
-        self.counted(self.connect(deadline, account, place).await)
+        self.counted(connect(deadline).await)
     }
 
     /// A place for a new connection, or, if `takes_free`, one that becomes free while the request waits for a place.

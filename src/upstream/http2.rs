@@ -3,24 +3,26 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, TE};
 use http::uri::{Authority, Parts, Scheme};
 use http::{Request, Uri, Version};
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::lease::Lease;
 use super::limit::{ConnectionLimit, MakesRoom, Waiters};
 use super::{RequestBody, open_error};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard, task};
 
 /// The most streams on one connection, even if the backend allows more.
-const MAX_STREAMS: usize = 100;
+pub(super) const MAX_STREAMS: usize = if cfg!(shuttle) { 3 } else { 100 };
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// Room for the window of every stream, so that a client that does not read does not block others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
@@ -37,13 +39,15 @@ pub(super) struct Http2Pool {
     connections: Mutex<Vec<Shared>>,
     /// How long a connection without requests is used at most.
     keep_alive: Duration,
+    limit: Option<Arc<ConnectionLimit>>,
     waiters: Arc<Waiters>,
+    /// For the streams.
+    own: Weak<Self>,
 }
 
 struct Shared {
     /// The index of the URL that it leads to.
     endpoint: usize,
-    waiters: Arc<Waiters>,
     sender: SendRequest<RequestBody>,
     open: Arc<AtomicUsize>,
     /// How many streams the backend allows.
@@ -62,13 +66,15 @@ pub(super) struct Http2Stream {
 /// Counts one stream of a connection until it is dropped.
 pub(super) struct Slot {
     open: Arc<AtomicUsize>,
-    waiters: Arc<Waiters>,
+    pool: Weak<Http2Pool>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.waiters.freed.notify_one();
+        let is_idle = self.open.fetch_sub(1, Ordering::SeqCst) == 1;
+        if let Some(pool) = self.pool.upgrade() {
+            pool.freed(is_idle);
+        }
     }
 }
 
@@ -76,13 +82,13 @@ impl Http2Pool {
     /// Empty. Its connections count against `limit`.
     pub(super) fn new(
         keep_alive: Duration,
-        limit: Option<&ConnectionLimit>,
+        limit: Option<Arc<ConnectionLimit>>,
         waiters: Arc<Waiters>,
     ) -> Arc<Self> {
-        let pool = Arc::new(Self { connections: Mutex::default(), keep_alive, waiters });
-        if let Some(limit) = limit {
-            let pool: Weak<Self> = Arc::downgrade(&pool);
-            limit.add(pool);
+        let connections = Mutex::default();
+        let pool = Arc::new_cyclic(|own| Self { connections, keep_alive, limit, waiters, own: own.clone() });
+        if let Some(limit) = &pool.limit {
+            limit.add(pool.own.clone());
         }
         pool
     }
@@ -96,7 +102,16 @@ impl Http2Pool {
             connection.open.load(Ordering::Relaxed) < allowed
         })?;
         free.used = now;
-        Some(free.stream())
+        Some(free.stream(&self.own))
+    }
+
+    /// A stream has ended, and perhaps the last one of its connection.
+    fn freed(&self, is_idle: bool) {
+        self.waiters.freed.notify_one();
+        // Asked only now, so that a request that begins to wait sees the idle connection, or is seen here.
+        if is_idle && self.limit.as_ref().is_some_and(|limit| !limit.keeps(&self.waiters)) {
+            self.close_oldest();
+        }
     }
 
     /// Closes the connections that were idle for too long: the backend is about to close them.
@@ -119,7 +134,7 @@ impl Http2Pool {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut builder = Builder::new(Tasks);
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -132,7 +147,7 @@ impl Http2Pool {
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let allowed = Arc::new(AtomicUsize::new(MAX_STREAMS));
         let (counted, endpoint) = (allowed.clone(), lease.endpoint());
-        tokio::spawn(async move {
+        drop(task::spawn(async move {
             // Its place among the connections of the process, until it closes.
             let _lease = lease;
             let mut connection = pin!(connection);
@@ -144,13 +159,21 @@ impl Http2Pool {
             if let Err(error) = ended.await {
                 tracing::debug!(%error, "an upstream connection ended");
             }
-        });
-        let waiters = self.waiters.clone();
-        let shared =
-            Shared { endpoint, waiters, sender, open: Arc::default(), allowed, used: Instant::now() };
-        let first = shared.stream();
+        }));
+        let shared = Shared { endpoint, sender, open: Arc::default(), allowed, used: Instant::now() };
+        let first = shared.stream(&self.own);
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
         Ok(first)
+    }
+}
+
+/// Runs what hyper does for a connection.
+#[derive(Clone, Copy)]
+struct Tasks;
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        drop(task::spawn(future));
     }
 }
 
@@ -159,16 +182,16 @@ impl MakesRoom for Http2Pool {
     fn close_oldest(&self) -> bool {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = connections.iter().enumerate();
-        let idle = idle.filter(|(_, connection)| connection.open.load(Ordering::Relaxed) == 0);
+        let idle = idle.filter(|(_, connection)| connection.open.load(Ordering::SeqCst) == 0);
         let oldest = idle.min_by_key(|(_, connection)| connection.used).map(|(at, _)| at);
         oldest.map(|at| connections.swap_remove(at)).is_some()
     }
 }
 
 impl Shared {
-    fn stream(&self) -> Http2Stream {
+    fn stream(&self, pool: &Weak<Http2Pool>) -> Http2Stream {
         self.open.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot { open: self.open.clone(), waiters: self.waiters.clone() };
+        let slot = Slot { open: self.open.clone(), pool: pool.clone() };
         Http2Stream { sender: self.sender.clone(), slot, endpoint: self.endpoint }
     }
 }
@@ -222,4 +245,31 @@ pub(super) fn error_kind(error: &hyper::Error) -> Option<StreamErrorKind> {
     } else {
         StreamErrorKind::Failed
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::addresses::Addresses;
+    use super::*;
+
+    const LIFETIME: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_connection_without_streams_makes_room_for_one_of_another_worker() {
+        let limit = ConnectionLimit::new(1).expect("a bound");
+        let (own, other) = (Arc::<Waiters>::default(), Arc::<Waiters>::default());
+        let pool = Http2Pool::new(LIFETIME, Some(limit.clone()), own);
+        let (stream, _backend) = tokio::io::duplex(1024);
+        let lease = Lease::new(Addresses::new([], LIFETIME).get(0, "a"), limit.try_take());
+        let first = pool.start(stream, lease).await.expect("a stream");
+        let second = pool.check_out().expect("room for another stream");
+        drop(first);
+        let waiting = limit.wait(&other);
+        assert!(limit.try_take().is_none(), "it is in use");
+        drop(pool.check_out().expect("still open"));
+        drop(second);
+        assert!(pool.check_out().is_none(), "it was closed for the request that waits");
+        assert!(limit.take().await.is_some());
+        drop(waiting);
+    }
 }

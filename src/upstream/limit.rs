@@ -3,7 +3,8 @@
 //! A connection holds a [`Place`] until it closes, also while it is idle in the pool of its worker. A request that gets
 //! none, and finds no idle connection in any pool to close, waits for at most [`MAX_WAIT`]. A connection that becomes
 //! free goes to a request of the same worker, because it cannot be moved to another. If requests of other workers wait,
-//! every [`TURN`]th is closed instead, and its place goes to the request that has waited longest in the process.
+//! every [`TURN`]th is closed instead, and its place goes to the request that has waited longest in the process. Over HTTP/2
+//! a connection becomes free with the end of its last stream.
 
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
