@@ -9,17 +9,21 @@
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 
 use crate::backend::TokenFormat;
 use crate::mint::{Freshness, MAX_LIFETIME, MintFault, MintTarget, MintedToken, Minter};
 use crate::numeric_date::NumericDate;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::step;
+use crate::sync::task::{JoinHandle, spawn_blocking};
 use crate::token_digest::TokenDigest;
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 /// The most memory that kept tokens use, in bytes.
 pub const MAX_BYTES: u64 = 8 << 20;
@@ -33,7 +37,7 @@ const FLIGHTS: usize = 16;
 /// Minted tokens.
 #[derive(Debug)]
 pub struct MintCache {
-    tokens: Cache<TokenDigest, Kept, foldhash::fast::RandomState>,
+    tokens: Tokens,
     flights: [Mutex<()>; FLIGHTS],
 }
 
@@ -47,6 +51,10 @@ pub struct Incoming<'a> {
     /// The moment from which its token is no longer accepted; `None` if it does not expire.
     pub until: Option<NumericDate>,
 }
+
+/// The kept tokens. A clone is another handle to the same ones.
+#[derive(Clone, Debug)]
+struct Tokens(Cache<TokenDigest, Kept, foldhash::fast::RandomState>);
 
 #[derive(Clone, Debug)]
 struct Kept {
@@ -66,7 +74,7 @@ impl Default for MintCache {
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(MAX_LIFETIME);
         let tokens = cache.build_with_hasher(foldhash::fast::RandomState::default());
-        Self { tokens, flights: std::array::from_fn(|_| Mutex::new(())) }
+        Self { tokens: Tokens(tokens), flights: std::array::from_fn(|_| Mutex::new(())) }
     }
 }
 
@@ -100,12 +108,12 @@ impl MintCache {
             TokenFormat::DataHub => minter.mint(target, now, incoming.until)?,
             TokenFormat::OpenMetadata => {
                 let (minter, target) = (minter.clone(), target.clone());
-                let minting = tokio::task::spawn_blocking(move || minter.mint(&target, now, incoming.until));
+                let minting = spawn_blocking(move || minter.mint(&target, now, incoming.until));
                 // It fails only while the process ends.
                 minting.await.unwrap_or(Err(MintFault::Signing))?
             }
         };
-        self.insert(key, token.clone());
+        self.tokens.insert(key, token.clone());
         Ok(token)
     }
 
@@ -127,8 +135,8 @@ impl MintCache {
                 let (tokens, key) = (self.tokens.clone(), *key);
                 let (minter, target) = (minter.clone(), target.clone());
                 let (token, is_renewed) = (kept.token, kept.is_renewed);
-                let renewal = tokio::task::spawn_blocking(move || match minter.mint(&target, now, until) {
-                    Ok(token) => tokens.insert(key, Kept::new(token)),
+                let renewal = spawn_blocking(move || match minter.mint(&target, now, until) {
+                    Ok(token) => tokens.insert(key, token),
                     // The next request tries again.
                     Err(_) => is_renewed.store(false, Ordering::Release),
                 });
@@ -136,15 +144,17 @@ impl MintCache {
             }
         }
     }
-
-    fn insert(&self, key: TokenDigest, token: MintedToken) {
-        self.tokens.insert(key, Kept::new(token));
-    }
 }
 
-impl Kept {
-    fn new(token: MintedToken) -> Self {
-        Self { token, is_renewed: Arc::default() }
+impl Tokens {
+    fn get(&self, key: &TokenDigest) -> Option<Kept> {
+        step();
+        self.0.get(key)
+    }
+
+    fn insert(&self, key: TokenDigest, token: MintedToken) {
+        step();
+        self.0.insert(key, Kept { token, is_renewed: Arc::default() });
     }
 }
 

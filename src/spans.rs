@@ -25,6 +25,7 @@ use crate::message::Fields;
 use crate::message::field_name::{HOST, TRACEPARENT, TRACESTATE};
 use crate::metrics::Metrics;
 use crate::random;
+use crate::sync::step;
 use crate::trace_context::{SpanId, TraceContext, TraceId};
 
 mod conventions;
@@ -297,8 +298,10 @@ pub struct SpanQueue {
 
 impl SpanQueue {
     fn add(&self, record: RequestRecord) {
+        step();
         match self.records.try_send(record) {
             Ok(()) => {
+                step();
                 if self.records.max_capacity() - self.records.capacity() >= self.batch {
                     self.enough.notify_one();
                 }

@@ -12,18 +12,18 @@ use crate::jose::Algorithm;
 use crate::mint::{DatahubTokenType, PrincipalClaims, PrivateKey, SigningKeys, TargetUser};
 use crate::test_support::{NOW, OTHER_RSA, RSA, SECRET, SigningKey};
 
-fn at(seconds: i64) -> NumericDate {
+pub(super) fn at(seconds: i64) -> NumericDate {
     NumericDate::from_secs(NOW + seconds)
 }
 
-fn minter(rsa: &SigningKey) -> Arc<Minter> {
+pub(super) fn minter(rsa: &SigningKey) -> Arc<Minter> {
     let rsa = PrivateKey::from_pem(&rsa.private_pem()).unwrap();
     let secret = SecretSlice::from(SECRET.to_vec());
     let keys = SigningKeys::new(vec![rsa], Algorithm::RS256, Some(&secret));
     Arc::new(Minter::new("https://minted", keys, PrincipalClaims::default(), DatahubTokenType::default()))
 }
 
-fn target(minter: &Minter, format: TokenFormat, name: &str) -> Arc<MintTarget> {
+pub(super) fn target(minter: &Minter, format: TokenFormat, name: &str) -> Arc<MintTarget> {
     let user = TargetUser { name, email: None };
     Arc::new(minter.prepare("entry", format, user, Duration::from_secs(300)).unwrap())
 }
@@ -32,7 +32,7 @@ fn from(issuer: &'static str, subject: &'static str) -> Incoming<'static> {
     Incoming { issuer, subject, until: None }
 }
 
-const JOB: Incoming<'static> = Incoming { issuer: "github", subject: "repo:a", until: None };
+pub(super) const JOB: Incoming<'static> = Incoming { issuer: "github", subject: "repo:a", until: None };
 
 /// A cache with a minter and a target.
 struct World {
@@ -141,7 +141,8 @@ async fn the_cache_is_bounded() {
         let incoming = Incoming { issuer: "github", subject: &subject, until: None };
         world.cache.token(&world.minter, target, incoming, at(0)).await.unwrap();
     }
-    world.cache.tokens.run_pending_tasks();
-    assert!(world.cache.tokens.entry_count() <= MAX_ENTRIES, "{}", world.cache.tokens.entry_count());
-    assert!(world.cache.tokens.weighted_size() <= MAX_BYTES);
+    let Tokens(tokens) = &world.cache.tokens;
+    tokens.run_pending_tasks();
+    assert!(tokens.entry_count() <= MAX_ENTRIES, "{}", tokens.entry_count());
+    assert!(tokens.weighted_size() <= MAX_BYTES);
 }

@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::conventions::{SCHEMA_URL, attribute, spans};
 use super::otlp::{ExportTraceServiceRequest, Resource, ResourceSpans, Scope, ScopeSpans, Value};
-use super::sending::{Collector, SendError, StartError, shown};
+use super::sending::{Collector, Destination, SendError, StartError, shown};
 use super::{RequestRecord, SpanQueue};
 use crate::config::{EnvironmentProxies, SpanExport};
 use crate::metrics::Metrics;
 use crate::random;
+use crate::sync::task::{JoinHandle, spawn};
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 /// How often a batch is sent at most.
 const MAX_ATTEMPTS: u32 = 6;
@@ -60,25 +63,43 @@ pub fn start(
 ) -> Result<(SpanQueue, SpanExporter), StartError> {
     let collector = Collector::new(export, proxies)?;
     // A request has two spans at most.
-    let (sender, receiver) = mpsc::channel((export.max_queue / 2).max(1));
-    let batch = (export.max_batch / 2).max(1);
+    let sizes = Sizes { queue: (export.max_queue / 2).max(1), batch: (export.max_batch / 2).max(1) };
+    Ok(export_to(collector, sizes, export.delay, resource(export), metrics))
+}
+
+/// How many requests the queue, and a batch, have at most.
+#[derive(Clone, Copy)]
+struct Sizes {
+    queue: usize,
+    batch: usize,
+}
+
+/// Starts to send batches there, each `delay` after the one before or once there is enough for a full one.
+fn export_to<D: Destination>(
+    destination: D,
+    sizes: Sizes,
+    delay: Duration,
+    resource: Resource,
+    metrics: &Arc<Metrics>,
+) -> (SpanQueue, SpanExporter) {
+    let (sender, receiver) = mpsc::channel(sizes.queue);
     let enough = Arc::new(Notify::new());
     let (stop, stopping) = watch::channel(false);
     let task = Task {
         records: receiver,
         enough: enough.clone(),
         stopping,
-        collector,
-        resource: resource(export),
-        batch,
-        delay: export.delay,
+        destination,
+        resource,
+        batch: sizes.batch,
+        delay,
         metrics: metrics.clone(),
         failures: 0,
         not_before: None,
     };
-    let task = tokio::spawn(task.run());
-    let queue = SpanQueue { records: sender, enough, batch, metrics: metrics.clone() };
-    Ok((queue, SpanExporter(Some(Running { stop, task }))))
+    let task = spawn(task.run());
+    let queue = SpanQueue { records: sender, enough, batch: sizes.batch, metrics: metrics.clone() };
+    (queue, SpanExporter(Some(Running { stop, task })))
 }
 
 fn resource(export: &SpanExport) -> Resource {
@@ -92,23 +113,23 @@ fn resource(export: &SpanExport) -> Resource {
     Resource { attributes }
 }
 
-struct Task {
+struct Task<D> {
     records: mpsc::Receiver<RequestRecord>,
     enough: Arc<Notify>,
     stopping: watch::Receiver<bool>,
-    collector: Collector,
+    destination: D,
     resource: Resource,
     /// How many requests a batch has at most.
     batch: usize,
     delay: Duration,
     metrics: Arc<Metrics>,
-    /// How many requests to the collector have failed in a row.
+    /// How many requests to the destination have failed in a row.
     failures: u32,
     /// When it may be asked again.
     not_before: Option<Instant>,
 }
 
-impl Task {
+impl<D: Destination> Task<D> {
     async fn run(mut self) {
         while !self.is_stopping() {
             tokio::select! {
@@ -146,7 +167,7 @@ impl Task {
                 return;
             }
             let count = batch.iter().map(RequestRecord::spans).sum();
-            let body = self.collector.body(&self.message(&batch));
+            let body = self.destination.body(&self.message(&batch));
             // Sending may take minutes, and needs only the body.
             drop(batch);
             match body {
@@ -174,7 +195,7 @@ impl Task {
     async fn deliver(&mut self, body: Bytes, count: u64) {
         for _ in 0..MAX_ATTEMPTS {
             self.pause().await;
-            match self.collector.send(body.clone()).await {
+            match self.destination.send(body.clone()).await {
                 Ok(left) => {
                     let rejected = u64::try_from(left.rejected_spans).unwrap_or_default().min(count);
                     self.metrics.spans("exported", count - rejected);

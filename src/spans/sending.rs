@@ -25,7 +25,16 @@ const MAX_SHOWN: usize = 200;
 /// A collector cannot make the exporter wait for longer.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Where spans are sent, and how.
+/// What takes batches of spans.
+pub(super) trait Destination: Send + Sync + 'static {
+    /// The body of a request with these spans.
+    fn body(&self, request: &ExportTraceServiceRequest) -> io::Result<Bytes>;
+
+    /// Sends a body once. Returns what was not taken.
+    fn send(&self, body: Bytes) -> impl Future<Output = Result<PartialSuccess, SendError>> + Send;
+}
+
+/// A collector, and how spans are sent there.
 #[derive(Debug)]
 pub(super) struct Collector {
     client: Client,
@@ -76,9 +85,10 @@ impl Collector {
             gzip: export.gzip,
         })
     }
+}
 
-    /// The body of a request with these spans.
-    pub(super) fn body(&self, request: &ExportTraceServiceRequest) -> io::Result<Bytes> {
+impl Destination for Collector {
+    fn body(&self, request: &ExportTraceServiceRequest) -> io::Result<Bytes> {
         let message = request.encode_to_vec();
         if !self.gzip {
             return Ok(message.into());
@@ -88,8 +98,7 @@ impl Collector {
         Ok(encoder.finish()?.into())
     }
 
-    /// Sends a body once. Returns what the collector did not take.
-    pub(super) async fn send(&self, body: Bytes) -> Result<PartialSuccess, SendError> {
+    async fn send(&self, body: Bytes) -> Result<PartialSuccess, SendError> {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if self.gzip {

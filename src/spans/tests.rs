@@ -12,15 +12,19 @@ fn tracer(root: RootSampler, size: usize) -> (Tracer, mpsc::Receiver<RequestReco
     let (records, receiver) = mpsc::channel(size);
     let metrics = Arc::<Metrics>::default();
     let queue = SpanQueue { records, enough: Arc::default(), batch: 2, metrics: metrics.clone() };
+    (tracer_with(root, queue), receiver, metrics)
+}
+
+pub(super) fn tracer_with(root: RootSampler, queue: SpanQueue) -> Tracer {
     let sampler = Sampler { parent_based: true, root };
-    (Tracer::new(sampler, queue, &Url::parse("http://backend:8585/om/").unwrap()), receiver, metrics)
+    Tracer::new(sampler, queue, &Url::parse("http://backend:8585/om/").unwrap())
 }
 
 fn begin(tracer: &Tracer, headers: &Fields) -> RequestTrace {
     tracer.begin(TraceContext::of(headers), &Uri::from_static("/a"), headers)
 }
 
-fn ended(path: &str) -> EndedRequest<'_> {
+pub(super) fn ended(path: &str) -> EndedRequest<'_> {
     EndedRequest {
         began: SystemTime::UNIX_EPOCH + Duration::from_secs(5),
         duration: Duration::from_millis(30),
@@ -130,18 +134,20 @@ fn a_full_queue_drops_and_counts_and_wakes_the_exporter_for_a_batch() {
             assert!(!is_ready(tracer.queue.enough.notified()), "one is no batch");
         }
     }
-    let dropped = |metrics: &Metrics| {
-        let text = metrics.encode(ExpositionFormat::Text);
-        let line =
-            text.lines().find_map(|line| line.strip_prefix("metagate_spans_total{result=\"queue_full\"} "));
-        line.unwrap().to_owned()
-    };
-    assert_eq!(dropped(&metrics), "4", "two requests of two spans each");
+    let dropped = |metrics: &Metrics| counted(metrics, "queue_full");
+    assert_eq!(dropped(&metrics), 4, "two requests of two spans each");
     let woken = tracer.queue.enough.notified();
     assert!(is_ready(woken), "there were two for a batch");
     assert!(receiver.try_recv().is_ok());
     tracer.add(begin(&tracer, &Fields::new()).finish(&tracer, ended("/a")).unwrap());
-    assert_eq!(dropped(&metrics), "4");
+    assert_eq!(dropped(&metrics), 4);
+}
+
+/// How many spans are counted with this result.
+pub(super) fn counted(metrics: &Metrics, result: &str) -> usize {
+    let text = metrics.encode(ExpositionFormat::Text);
+    let sample = format!("metagate_spans_total{{result=\"{result}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&*sample)).unwrap().parse().unwrap()
 }
 
 fn is_ready(future: impl Future<Output = ()>) -> bool {
