@@ -126,6 +126,22 @@ mod tests {
         assert_eq!(fields.get(HOST).unwrap().as_bytes(), b"a");
         let section = fields.section().unwrap();
         assert!(section.is(other.as_bytes()) && !section.is(one.as_bytes()));
+        let again = sections.find(other.as_bytes()).unwrap();
+        assert!(Arc::ptr_eq(section, again.section().unwrap()), "with all that was derived from it");
+    }
+
+    /// Otherwise sections that differ only in a few octets would take each other's slot, and be read each time.
+    #[test]
+    fn a_key_depends_on_every_octet_of_a_short_section() {
+        let text = format!("X: {}\r\n\r\n", "x".repeat(57));
+        assert_eq!(text.len(), 64);
+        for at in 0..text.len() - END.len() {
+            for bit in 0..8 {
+                let mut other = text.clone().into_bytes();
+                other[at] ^= 1 << bit;
+                assert_ne!(key(&other), key(text.as_bytes()), "bit {bit} of octet {at}");
+            }
+        }
     }
 
     /// Sections with the same key differ between the samples.

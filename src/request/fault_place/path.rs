@@ -163,6 +163,7 @@ mod tests {
             ("/a%2f.%2e%5cb", DOT_SEGMENT, 6, ".%2e"),
             ("/a/%252e%2e/x", DOT_SEGMENT, 4, "%252e%2e"),
             ("/%C3%A9/%zz", BAD_ESCAPE, 9, "%zz"),
+            ("/a/%zz/b", BAD_ESCAPE, 4, "%zz"),
             ("/a%2", BAD_ESCAPE, 3, "%2"),
             ("/a%", BAD_ESCAPE, 3, "%"),
             ("/api;../policies", PARAMETER, 5, ";.."),

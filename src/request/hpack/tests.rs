@@ -187,6 +187,17 @@ fn table_size_update_must_come_first_and_respect_the_limit() {
     assert_eq!(decode(&mut decoder, &octets("20 be")), Err(HpackError::Index));
 }
 
+/// Sections 4.3 and 4.4: entries are evicted until the size of the table is at most its limit.
+#[test]
+fn a_table_may_be_exactly_full() {
+    let mut decoder = HpackDecoder::new(68);
+    // Two entries of 34 octets each, and then the same limit again.
+    for block in ["40 0161 0162 40 0163 0164", "3f25"] {
+        decode(&mut decoder, &octets(block)).expect("good");
+        assert_eq!((decoder.table.len(), decoder.table.size()), (2, 68), "{block}");
+    }
+}
+
 #[test]
 fn field_larger_than_the_table_empties_it() {
     let mut decoder = HpackDecoder::new(64);

@@ -65,6 +65,7 @@ fn every_reading_is_listed() {
     assert!(all.contains(&"/api/v1/a b".to_owned()), "{all:?}");
     assert!(all.contains(&"/api/v1/y/a b".to_owned()), "{all:?}");
     assert!(read("//a//b/").unwrap().contains(&"/a/b".to_owned()));
+    assert_eq!(read("//").unwrap(), ["//", "/"], "no path is empty");
     assert!(!PathReadings::of(&Uri::from_static("/a/")).unwrap().is_plain());
     assert!(!PathReadings::of(&Uri::from_static("/a%41")).unwrap().is_plain());
 }
@@ -164,6 +165,8 @@ fn dangerous_paths_are_refused() {
     ] {
         assert!(matches!(read(path), Err(RequestFault::BadTarget(_))), "{path}");
     }
+    // The query is not what is wrong.
+    assert_eq!(read("/\u{e9}?a"), bad(NOT_A_PATH));
     assert!(PathReadings::of(&Uri::from_static("ftp://a/b")).is_err());
     assert!(PathReadings::of(&Uri::from_static("api")).is_err());
 }
