@@ -19,7 +19,7 @@ impl Setup {
     fn new() -> Self {
         let issuer = TokenIssuer::new("https://m.example", "metagate", vec![IssuerKey::generate().unwrap()]);
         let mut admission = admission();
-        admission.authorizer.trust = vec![issuer.trusted(Duration::ZERO)];
+        admission.authorizer.trust.push(issuer.trusted(Duration::ZERO));
         Self { issuer, admission }
     }
 
@@ -34,7 +34,7 @@ impl Setup {
         bots: Option<&Bots>,
         source: Option<&str>,
     ) -> Result<Vec<Box<str>>, (Step, Reason, String)> {
-        let ring = KeyRing { generation: 1, sets: vec![Some(Arc::new(self.issuer.key_set()))] };
+        let ring = KeyRing { generation: 1, sets: vec![None, Some(Arc::new(self.issuer.key_set()))] };
         let mut snapshot = Snapshot { bots, ..Snapshot::new(NOW_DATE, Arc::new(ring)) };
         let request =
             Request::new("/y", &[("authorization", &format!("Bearer {}", issued.text.expose_secret()))]);
@@ -47,7 +47,10 @@ impl Setup {
                 Caller::Token(token) => Ok(token.roles().to_vec()),
                 other => panic!("{other:?}"),
             },
-            Err(denial) => Err((seen.0[0].0, denial.reason, denial.detail.unwrap_or_default().into_owned())),
+            Err(denial) => {
+                assert_eq!(denial.entry, Some(1), "the entry that verified the token");
+                Err((seen.0[0].0, denial.reason, denial.detail.unwrap_or_default().into_owned()))
+            }
         }
     }
 }

@@ -85,6 +85,9 @@ impl Case {
         let mut seen = Seen::default();
         let denial = self.admission.admit_offline(&head, &mut snapshot, &mut seen).unwrap_err();
         assert_eq!(denial.reason, seen.0[0].1);
+        if self.step.is_about_token() && !matches!(self.step, Step::Token | Step::Issuer) {
+            assert_eq!(denial.entry, Some(0), "the entry that refused the token: {:?}", self.detail);
+        }
         let sent = self.request.headers.get("authorization").map(|value| value.to_str().unwrap_or_default());
         let parts = sent.into_iter().flat_map(|value| value.split(['.', ' ']));
         for part in parts.filter(|part| part.len() > 16) {

@@ -24,6 +24,26 @@ fn a_target_may_be_as_long_as_configured() {
     assert_eq!(read(&format!("/?{}", "<".repeat(19))), Err(RequestFault::TargetTooLong));
 }
 
+/// A longer one is refused before anything else, even if the cache has it.
+#[test]
+fn a_token_may_be_as_long_as_configured() {
+    let token = token(&RSA);
+    let cached = Some(Arc::new(verified(json!({}))));
+    for (token_bytes, refusal) in [
+        (token.len() + 1, None),
+        (token.len(), None),
+        (token.len() - 1, Some((Step::Token, Reason::MalformedToken))),
+    ] {
+        for cached in [None, cached.clone()] {
+            let mut admission = admission();
+            admission.authorizer.token_bytes = token_bytes;
+            let mut script = Script { cached, ..good() };
+            let refused = Request::with_token(&token).admit_by(&admission, &mut script).err();
+            assert_eq!(refused, refusal, "{token_bytes}");
+        }
+    }
+}
+
 /// As load balancers of AWS write it: each part with its base64 padding.
 fn padded_token() -> String {
     let claims = with(good_claims(), json!({"iss": "https://a.example"})).to_string();
