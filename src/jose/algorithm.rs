@@ -250,8 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn sets_are_intersected() {
+    fn sets_are_united_and_intersected() {
         let set = |algorithms: &[Algorithm]| algorithms.iter().copied().collect::<AlgorithmSet>();
+        let twice = set(&[Algorithm::RS256, Algorithm::ES256, Algorithm::RS256]);
+        assert!(twice.iter().eq([Algorithm::RS256, Algorithm::ES256]), "a list may repeat an algorithm");
         let (one, other) =
             (set(&[Algorithm::RS256, Algorithm::ES256]), set(&[Algorithm::ES256, Algorithm::EdDSA]));
         let both = one.intersection(other);

@@ -157,6 +157,7 @@ fn unusable_entries_do_not_affect_the_others() {
     {
         assert!(parsed(&[with(good.clone(), more.clone())]).skipped.is_empty(), "{more}");
     }
+    assert!(parsed(&[RSA.jwk_named(&"k".repeat(256))]).skipped.is_empty(), "the longest kid");
     let twice = format!(r#"{{"keys":[{{"kty":"RSA","kty":"EC"}},{good}]}}"#);
     assert_eq!(ParsedKeys::parse(twice.as_bytes(), KeyDialect::Standard).unwrap().usable.len(), 1);
 }
@@ -258,6 +259,14 @@ fn different_keys_with_one_kid_and_algorithm_are_dropped() {
     for kid in ["A", "a ", "a\0", "\u{e1}", "a\u{301}"] {
         assert_eq!(parsed(&[first.clone(), OTHER_RSA.jwk_named(kid)]).usable.len(), 2, "{kid:?}");
     }
+}
+
+#[test]
+fn the_length_of_a_key_is_in_bits() {
+    for (signer, bits) in [(&*RSA, 2048), (&*P256, 256), (&*P384, 384), (&*P521, 521), (&*ED25519, 256)] {
+        assert_eq!(signer.verifier().bits(), bits);
+    }
+    assert_eq!(VerificationKey::from_shared_secret(&[7; 48]).bits(), 384);
 }
 
 #[test]

@@ -52,6 +52,21 @@ fn objects_are_parsed_completely() {
 }
 
 #[test]
+fn all_that_an_object_keeps_is_counted() {
+    // Two names and a text; three values, two names and the object itself; two members and one item.
+    let copy = object(br#"{"a":["text"],"bc":1}"#).unwrap().clone();
+    assert_eq!(copy.allocations(), ["atextbc".len(), 6 * size_of::<Node>(), 3 * size_of::<u32>()]);
+}
+
+#[test]
+fn parsing_takes_little_more_memory_than_the_text() {
+    for bytes in [1000, 100_000] {
+        let parsed = object(json!({"a": "x".repeat(bytes)}).to_string().as_bytes()).unwrap();
+        assert!(parsed.allocations().iter().sum::<usize>() < 4 * bytes, "{:?}", parsed.allocations());
+    }
+}
+
+#[test]
 fn members_are_found_by_their_exact_name() {
     let text = r#"{"sub":1,"Sub":2,"SUB":3,"su":4,"subs":5,"_":6,"in":{"b":1,"B":2}}"#;
     let members = object(text.as_bytes()).unwrap();

@@ -229,6 +229,28 @@ fn a_token_without_kid_may_name_the_certificate() {
 }
 
 #[test]
+fn a_token_may_name_a_certificate_of_a_file() {
+    let (one, other) = (certified("one", None), certified("other", None));
+    let pem_file = parse((one.pem() + &other.pem()).as_bytes());
+    let der_files = [parse(&one.der), parse(&other.der)];
+    for files in [vec![pem_file], der_files.into()] {
+        let keys = KeySet::new(files.into_iter().flat_map(|file| file.usable).collect());
+        for (certified, other) in [(&one, &other), (&other, &one)] {
+            let thumbprint = base64url(&sha256(&certified.der));
+            let KeyChoice::Named(found) =
+                keys.choose_for(&header(json!({"alg": "ES256", "x5t#S256": thumbprint})))
+            else {
+                panic!("no key has the thumbprint")
+            };
+            assert_eq!(found.len(), 1);
+            assert!(verifies(found[0], &certified.key, Algorithm::ES256));
+            assert!(!verifies(found[0], &other.key, Algorithm::ES256));
+        }
+        assert!(matches!(keys.choose_for(&header(json!({"alg": "ES256"}))), KeyChoice::NoKid));
+    }
+}
+
+#[test]
 fn a_thumbprint_of_no_key_changes_nothing() {
     let keys = key_set(&[RSA.jwk_named("a")]);
     let chosen = keys.choose_for(&header(json!({"alg": "RS256", "x5t": base64url(&[7; 20])})));

@@ -121,6 +121,17 @@ fn one_of_several_jwks_does_not_match_any_kid() {
     }
 }
 
+/// They may differ in more than the `kid`: in whether the backend's own key set has them.
+#[test]
+fn a_jwk_without_kid_is_not_tried_next_to_the_same_key_in_pem() {
+    let jwk = read(&[RSA.jwk()], KeyDialect::OpenMetadata);
+    let file = ParsedKeys::parse(pem_block("PUBLIC KEY", &RSA.spki()).as_bytes(), KeyDialect::Standard);
+    let keys = KeySet::new([jwk.usable, file.unwrap().usable].concat());
+    let (word, tried) = choice(&keys, Some("a"), Algorithm::RS256);
+    let own: Vec<_> = tried.iter().map(|key| key.is_backends_own()).collect();
+    assert_eq!((word, own), ("unnamed", vec![false]));
+}
+
 #[test]
 fn a_named_key_is_only_for_tokens_with_its_kid() {
     let only_key = |text: &[u8]| {

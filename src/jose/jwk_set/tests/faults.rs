@@ -115,7 +115,29 @@ fn unsound_rsa_numbers_are_refused() {
         let keys = parsed(&[rsa_of(&n, exponent)]);
         assert_eq!(keys.skipped.first().map(|key| key.fault), Some(KeyFault::RsaUnsound), "e is {why}");
     }
-    assert!(parsed(&[rsa_of(&n, &[3])]).skipped.is_empty(), "three is unusual and sound");
+    for (exponent, why) in
+        [(&[3][..], "three is unusual and sound"), (&[0xff; 4], "32 bits are not too long")]
+    {
+        assert!(parsed(&[rsa_of(&n, exponent)]).skipped.is_empty(), "{why}");
+    }
+}
+
+/// CVE-2017-15361: the modulus is a power of 65537 modulo many small primes. This one is also a power itself.
+#[test]
+fn rsa_keys_of_the_broken_generator_are_refused() {
+    let mut power = vec![1];
+    for _ in 0..128 {
+        power.extend([0, 0]);
+        let mut carry = 0;
+        for byte in &mut power {
+            let product = 65_537 * u32::from(*byte) + carry;
+            (*byte, carry) = (product.to_le_bytes()[0], product >> 8);
+        }
+    }
+    power.reverse();
+    assert_fault(rsa_of(&power, &[1, 0, 1]), KeyFault::RsaUnsound);
+    *power.last_mut().unwrap() += 2;
+    assert!(parsed(&[rsa_of(&power, &[1, 0, 1])]).skipped.is_empty(), "no power");
 }
 
 #[test]
@@ -200,4 +222,15 @@ fn ed25519_points_of_small_order_are_refused() {
         }
     }
     assert!(parsed(&[ED25519.jwk()]).skipped.is_empty());
+    // Keys that differ from such a point in one byte are accepted. About half of these are points on the curve.
+    for (near, at) in [(0, 0), (0, 15), (0, 31), (1, 31), (0xee, 0), (0xee, 15)] {
+        let keys = (2..0x20).map(|byte| {
+            let mut point = if near == 0xee { low(near, 0xff, 0x7f) } else { low(near, 0, 0) };
+            point[at] = byte;
+            with(ED25519.jwk(), json!({"x": base64url(&point)}))
+        });
+        let keys = parsed(&keys.collect::<Vec<_>>());
+        assert!(keys.skipped.iter().all(|key| key.fault == KeyFault::PointNotOnCurve), "{near} {at}");
+        assert!(keys.usable.len() > 5, "{near} {at}");
+    }
 }

@@ -54,6 +54,8 @@ fn each_block_is_one_key() {
 fn blocks_that_are_not_public_keys_are_skipped() {
     let spki = P256.spki();
     let compressed = [&spki[..26], &[2], &spki[27..59]].concat();
+    // An empty bit string in place of the point.
+    let no_point = [b"\x30\x18", &spki[2..23], b"\x03\x01\x00"].concat();
     let mut off_curve = spki.clone();
     *off_curve.last_mut().unwrap() ^= 1;
     for (label, der, fault) in [
@@ -66,6 +68,7 @@ fn blocks_that_are_not_public_keys_are_skipped() {
         ("PUBLIC KEY", spki[..spki.len() - 1].to_vec(), KeyFault::Damaged),
         ("PUBLIC KEY", [&spki[..], &[0]].concat(), KeyFault::Damaged),
         ("PUBLIC KEY", compressed, KeyFault::Damaged),
+        ("PUBLIC KEY", no_point, KeyFault::PointNotOnCurve),
         ("PUBLIC KEY", off_curve, KeyFault::PointNotOnCurve),
         ("PUBLIC KEY", RSA.public_bytes(), KeyFault::Damaged),
         ("RSA PUBLIC KEY", RSA.spki(), KeyFault::Damaged),
