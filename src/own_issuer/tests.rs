@@ -113,6 +113,7 @@ fn both_forms_of_pem_are_read_and_nothing_else() {
     let key = IssuerKey::from_pem(sec1).unwrap();
     let again = IssuerKey::from_pem(&key.to_pem().unwrap()).unwrap();
     assert_eq!((again.kid(), again.material()), (key.kid(), key.material()));
+    assert_eq!(key.material(), key.public().material());
     assert_eq!(key.kid(), format!("metagate-{}", key.thumbprint()));
     let p384 = "-----BEGIN EC PRIVATE KEY-----\nMIGkAgEBBDCmux2IQHqjS4ZtfJwOgjtmHeXNi+OkKzZf34ZvGAJInsqrRwqqE0/b\n\
                 WTYCNbjlyxCgBwYFK4EEACKhZANiAARsR+sOGOiNGX8lPKaNB++/FN8t+vmnCTaP\n\

@@ -51,7 +51,7 @@ fn every_principal_claim_of_openmetadata_is_filled() {
         (list(&["upn", "uid"]), bot(), json!({"upn": bot().email, "uid": bot().name})),
         (list(&["Email", "sub"]), bot(), json!({"Email": bot().email, "sub": bot().name})),
         // Without an address, OpenMetadata takes the name from the next claim.
-        (list(&["email", "sub"]), user("ada"), json!({"sub": "ada"})),
+        (list(&["email", "uid"]), user("ada"), json!({"email": null, "uid": "ada", "sub": "ada"})),
         (mapping, bot(), json!({"oid": bot().name, "upn": bot().email, "email": bot().email})),
         // Such a list is of no use to OpenMetadata, and must not make a privileged token.
         (list(&["sub", "isBot", "ROLES", "tokenType", "exp", "iss", ""]), user("ada"), json!({"sub": "ada"})),
