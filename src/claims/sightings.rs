@@ -61,6 +61,10 @@ mod tests {
         sightings.remember(10, |_| false);
         assert!(sightings.has(10));
         assert_eq!([1, 2, 4, 9].iter().filter(|mark| sightings.has(**mark)).count(), 3);
+        for mark in [u64::MAX, u64::MAX - 1] {
+            sightings.remember(mark, |_| false);
+            assert!(sightings.has(mark), "any number may be a mark");
+        }
     }
 
     #[test]
