@@ -80,12 +80,14 @@ fn allocated(bytes: usize) -> usize {
 mod tests {
     use std::sync::Arc;
 
+    use http::{HeaderName, HeaderValue};
     use serde_json::{Map, Value, json};
 
     use super::*;
     use crate::backend::Backend;
-    use crate::claims::{MappedUser, Origin};
-    use crate::test_support::verified;
+    use crate::claims::{ClaimPath, FieldRules, MappedUser, Origin, validate};
+    use crate::numeric_date::NumericDate;
+    use crate::test_support::{NOW, good_claims, open_rules, signed, verified, with};
 
     #[test]
     fn allocations_have_the_allocators_sizes() {
@@ -110,10 +112,36 @@ mod tests {
     fn weight_grows_with_the_claims() {
         let small = verified(json!({})).weight();
         let large = verified(json!({"filler": ["x".repeat(1000), {"nested": "y".repeat(1000)}]})).weight();
-        assert!(small >= size_of::<VerifiedToken>());
+        assert!((size_of::<VerifiedToken>()..size_of::<VerifiedToken>() + 2048).contains(&small), "{small}");
         assert!(large >= small + 2000, "{small} {large}");
         let many: Value = (0..100).map(|at| (format!("claim-{at}"), json!(1))).collect::<Map<_, _>>().into();
         assert!(verified(many).weight() >= small + 100 * ("claim-00".len() + size_of::<u64>()));
+    }
+
+    #[test]
+    fn a_list_takes_its_texts_and_a_place_for_each() {
+        let names = vec!["12345678"; 64];
+        for (list, other) in [("roles", "rules"), ("scope", "score")] {
+            let as_list = verified(json!({list: names})).weight();
+            let only_in_the_claims = verified(json!({other: names})).weight();
+            let least = names.len() * (8 + size_of::<Box<str>>());
+            assert!((least..=2 * least).contains(&(as_list - only_in_the_claims)), "{list}");
+        }
+    }
+
+    #[test]
+    fn what_audit_records_say_of_a_token_is_counted() {
+        let weight = |entry: &str, subject: &str| {
+            let signed = signed(&with(good_claims(), json!({"sub": subject})));
+            validate(signed, entry, &open_rules(), NumericDate::from_secs(NOW)).unwrap().weight()
+        };
+        let small = weight("issuer", "subject");
+        // By itself and in the record.
+        let entry = weight(&"e".repeat(512), "subject") - small;
+        assert!((2 * 480..3 * 512).contains(&entry), "{entry}");
+        // In the claims too.
+        let subject = weight("issuer", &"s".repeat(240)) - small;
+        assert!((3 * 200..8 * 240).contains(&subject), "{subject}");
     }
 
     #[test]
@@ -150,6 +178,27 @@ mod tests {
     }
 
     #[test]
+    fn every_text_of_the_prepared_values_is_counted() {
+        let texts = |claims: &[&str]| {
+            let token =
+                verified(json!({"email": "ada@a.example", "roles": ["A"], "org": "data", "site": "north"}));
+            let field = |name: &&str| (HeaderName::from_static("x-claim"), vec![ClaimPath::new(name)]);
+            let rules =
+                Arc::new(FieldRules { claims: claims.iter().map(field).collect(), ..FieldRules::default() });
+            token.identity_values(&rules).unwrap();
+            token.field_values.texts().collect::<Vec<_>>()
+        };
+        let identity = "ada@a.example".len() * 2 + "A".len();
+        assert_eq!(texts(&[]), [identity], "user, email and groups share one text");
+        let found = texts(&["org", "none", "none", "site"]);
+        let [first, list, org, site] = found[..] else { panic!("{found:?}") };
+        assert_eq!((first, org, site), (identity, "data".len(), "north".len()));
+        // A claim that the token does not have takes a place in the list too.
+        let value = size_of::<Option<HeaderValue>>();
+        assert!((4 * value..=8 * value).contains(&list), "{list}");
+    }
+
+    #[test]
     fn prepared_values_are_counted() {
         let rules = Arc::default();
         let weight = |role: &str| {
@@ -162,6 +211,7 @@ mod tests {
         let token = verified(json!({}));
         let before = token.weight();
         token.actor_value(&Backend::DataHubGms.preset().actor.unwrap()).unwrap();
-        assert!(token.weight() >= before + "urn:li:corpuser:ada".len());
+        let value = "urn:li:corpuser:ada".len() + SHARED_BYTES;
+        assert!((value..2 * value).contains(&(token.weight() - before)));
     }
 }
