@@ -242,3 +242,6 @@ fn only_if(condition: IdedExpr, expression: &mut IdedExpr) {
     let call = CallExpr { func_name: operators::CONDITIONAL.to_owned(), target: None, args };
     *expression = IdedExpr { id, expr: Expr::Call(call) };
 }
+
+#[cfg(test)]
+mod tests;
