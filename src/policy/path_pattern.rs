@@ -276,5 +276,8 @@ mod tests {
         ] {
             assert!(PathPattern::parse(pattern).is_err(), "{pattern}");
         }
+        let error = |pattern| PathPattern::parse(pattern).unwrap_err();
+        assert_eq!(error("/**/a"), PatternError::RestNotLast);
+        assert_eq!(error("/a**/b"), PatternError::PartialWildcard("a**".to_owned()));
     }
 }

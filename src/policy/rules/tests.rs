@@ -4,7 +4,9 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use super::*;
 use crate::backend::{Backend, Route};
 use crate::policy::Place;
-use crate::policy::{Matching, Mode, PathPattern, RoutePattern, RouteRow, RouteTable, RowSource, Verdict};
+use crate::policy::{
+    GraphqlMatching, Matching, Mode, PathPattern, RoutePattern, RouteRow, RouteTable, RowSource, Verdict,
+};
 use crate::request::METHODS;
 
 fn rule(matching: Matching) -> Rule {
@@ -143,4 +145,29 @@ fn the_rules_are_indexed_again_after_a_change() {
     let selected = |path: &[u8]| rules.selected(&Method::GET, "", path).collect::<Vec<_>>();
     assert_eq!((selected(b"/a"), selected(b"/b")), (vec![0, 1], Vec::new()));
     assert_eq!((rules.parameter("action"), rules.parameter("a")), (Some((0, "action")), None));
+}
+
+/// What no rule asks for is not read from requests.
+#[test]
+fn rules_ask_only_for_what_one_of_them_names() {
+    let graphql = |fields: &[&str]| Matching {
+        graphql: Some(GraphqlMatching {
+            fields: fields.iter().map(|field| (*field).into()).collect(),
+            ..GraphqlMatching::default()
+        }),
+        ..Matching::default()
+    };
+    let parameter = Matching { query: vec![("action".into(), Vec::new())], ..Matching::default() };
+    let when = Expression::parse("graphql.operation == \"query\"").unwrap();
+    for (asking, parameters, operation, fields) in [
+        (rule(Matching::default()), false, false, false),
+        (rule(parameter), true, false, false),
+        (rule(graphql(&[])), false, true, false),
+        (Rule { when: Some(when), ..rule(Matching::default()) }, false, true, false),
+        (rule(graphql(&["a"])), false, true, true),
+    ] {
+        let rules = Rules::from(vec![rule(Matching::default()), asking]);
+        let found = (rules.name_parameters(), rules.ask_for_graphql(), rules.ask_for_fields());
+        assert_eq!(found, (parameters, operation, fields), "{rules:?}");
+    }
 }

@@ -136,6 +136,8 @@ fn the_rest_of_openmetadata_needs_a_token() {
             ("GET,POST /api/v1/scim/Users", Protected),
             ("POST /api/v1/system/auth/introspect", Protected),
             ("GET /api/v1/auth/callback", Protected),
+            // JwtFilter gets what is below `/api/`, which is compared with case.
+            ("POST /apI/v1/users/login", Protected),
             // Servlet mappings are case-sensitive.
             ("GET /api/v1/auth/Login", Protected),
             ("POST /api/v1/saml/ACS", Protected),
