@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn an_index_outside_the_table_is_evaluated_each_time() {
-        let table = Table::new(1, 1);
-        for (rule, part) in [(None, 0), (Some(0), 1), (Some(1), 0), (Some(usize::MAX), 0)] {
+        let table = Table::new(2, 1);
+        for (rule, part) in [(None, 0), (Some(0), 1), (Some(1), 1), (Some(2), 0), (Some(usize::MAX), 0)] {
             assert!(table.get(rule, part, || true));
             assert!(!table.get(rule, part, || false), "{rule:?} {part}");
         }

@@ -211,6 +211,17 @@ fn too_many_combinations_of_parameters_are_refused() {
     assert!(decide_for(&authorizer, "POST", &format!("/x?{}", query(16)), json!({})).is_ok());
     let denial = decide_for(&authorizer, "POST", &format!("/x?{}", query(17)), json!({})).unwrap_err();
     assert_eq!(denial.detail.as_deref(), Some("query: too many values of parameters that rules ask for"));
+    // The values of several parameters multiply.
+    let mut both = about_action(Verdict::Deny, &["delete"]);
+    both.matching.query.push(("entity".into(), vec!["policy".into()]));
+    let authorizer = with_rules(vec![both]);
+    let of_both = |actions: usize, entities: usize| {
+        let entities: String = (0..entities).map(|n| format!("entity=e{n}&")).collect();
+        decide_for(&authorizer, "POST", &format!("/x?{}{entities}", query(actions)), json!({}))
+    };
+    for (actions, entities, good) in [(4, 4, true), (16, 1, true), (4, 5, false), (6, 3, false)] {
+        assert_eq!(of_both(actions, entities).is_ok(), good, "{actions} times {entities}");
+    }
     // Parameters that no rule names are not counted.
     let authorizer = with_rules(vec![rule(Verdict::Deny, None)]);
     assert!(decide_for(&authorizer, "POST", &format!("/x?{}", query(100)), json!({})).is_ok());

@@ -167,6 +167,15 @@ fn bodies_are_read_only_if_a_rule_needs_them() {
     assert!(asks(&expression("graphql.operation == \"mutation\""), "/x", token()));
     assert!(!asks(&expression("claims.isBot"), "/x", token()));
     assert!(!asks(&with_rules(Vec::new()), "/api/graphql", token()));
+    // A rule about another path, and one about the tokens of another issuer.
+    let other_path = Rule {
+        matching: Matching { paths: vec![PathPattern::parse("/x").unwrap()], ..Matching::default() },
+        ..rule(&[], &[], Verdict::Deny)
+    };
+    let mut other_issuer = rule(&["mutation"], &[], Verdict::Deny);
+    other_issuer.matching.issuers = vec!["other".into()];
+    let authorizer = with_rules(vec![other_path, other_issuer]);
+    assert!(!asks(&authorizer, "/x", token()) && !asks(&authorizer, "/api/graphql", token()));
 }
 
 /// The parts multiply, and no legitimate client sends this.

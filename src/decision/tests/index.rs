@@ -92,10 +92,8 @@ fn the_index_decides_as_a_scan_of_all_rules_does() {
     assert!(one > 1000 && several > 1000, "{one} plain paths, {several} others");
 }
 
-/// Thousands of rules on the path of a request with thousands of interpretations are refused, not evaluated.
-#[test]
-fn too_many_rules_for_too_many_interpretations_are_refused() {
-    let about = |field: &str| Rule {
+fn about_field(field: &str) -> Rule {
+    Rule {
         name: "rule".into(),
         matching: Matching {
             graphql: Some(GraphqlMatching { fields: vec![field.into()], ..GraphqlMatching::default() }),
@@ -104,17 +102,68 @@ fn too_many_rules_for_too_many_interpretations_are_refused() {
         when: None,
         verdict: Verdict::Deny,
         mode: Mode::Enforce,
-    };
-    let fields_of_one: String = (0..100).map(|n| format!("f{n} ")).collect();
-    let document: String = (0..10).map(|n| format!("query q{n} {{{fields_of_one}}}")).collect();
+    }
+}
+
+/// A request with this many GraphQL operations, each of which selects this many fields.
+fn with_operations(operations: usize, fields_of_each: usize) -> RequestFacts {
+    let selected: String = (0..fields_of_each).map(|n| format!("f{n} ")).collect();
+    let document: String = (0..operations).map(|n| format!("query q{n} {{{selected}}}")).collect();
     let body = json!({"query": document}).to_string();
     let headers = fields(&[BEARER, ("content-type", "application/json")]);
     let mut facts = facts_of(Backend::Generic, "POST", "/graphql", &headers).unwrap();
     facts.graphql = Some(Graphql::read(&facts, &headers, body.as_bytes()));
+    facts
+}
+
+fn policy(rule: Rule, count: usize) -> Policy {
+    Policy { rules: vec![rule; count].into(), ..Policy::default() }
+}
+
+/// Thousands of rules on the path of a request with thousands of interpretations are refused, not evaluated.
+#[test]
+fn too_many_rules_for_too_many_interpretations_are_refused() {
+    let facts = with_operations(10, 100);
     for (rules, detail) in [(10, None), (6000, Some("it can be read in too many ways"))] {
-        let policy = Policy { rules: vec![about("other"); rules].into(), ..Policy::default() };
+        let policy = policy(about_field("other"), rules);
         let outcome = evaluate(&policy, &facts, Some(&verified(json!({}))));
         assert_eq!(outcome.detail, detail, "{rules} rules");
         assert_eq!(outcome.effect == Effect::Deny, detail.is_some());
     }
+}
+
+/// 4096 interpretations, and five million rules for all of them together.
+#[test]
+fn the_limits_themselves_are_not_refused() {
+    for (operations, fields, rules, good) in [
+        (64, 64, 1, true),
+        (64, 65, 1, false),
+        (64, 64, 1280, true),
+        (64, 64, 1281, false),
+        (64, 16, 5120, true),
+        (64, 16, 5121, false),
+    ] {
+        let (policy, facts) = (policy(about_field("other"), rules), with_operations(operations, fields));
+        let found = Interpretations::of(&policy, &facts).is_ok();
+        assert_eq!(found, good, "{rules} rules, {operations} operations with {fields} fields");
+    }
+}
+
+/// There may be thousands of interpretations, and as many roles.
+#[test]
+fn all_interpretations_share_what_a_rule_says_of_the_token() {
+    let verdict =
+        Verdict::Require(Box::new(Requirement { any_role: vec!["Admin".into()], ..Requirement::default() }));
+    let rule = Rule { verdict, matching: Matching::default(), ..about_field("any") };
+    let (policy, facts) = (policy(rule, 1), facts(Backend::Generic, "GET", "/a;x/b", &[BEARER]));
+    let (admin, other) = (verified(json!({"roles": ["Admin"]})), verified(json!({})));
+    let interpretations = Interpretations::of(&policy, &facts).unwrap();
+    let mut evaluator = Evaluator::of_all(&policy, &facts, Some(&admin), &interpretations);
+    let mut effects = Vec::new();
+    for interpretation in interpretations.all(&facts) {
+        effects.push(evaluator.evaluate(&interpretation).effect);
+        // Another look at the token would see this one.
+        evaluator.token = Some(&other);
+    }
+    assert_eq!(effects, [Effect::Allow; 4]);
 }

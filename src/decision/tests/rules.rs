@@ -149,6 +149,10 @@ fn a_rule_in_report_mode_leaves_the_decision_to_later_rules() {
     );
     authorizer.policy.default = Effect::Deny;
     assert!(decide_for(&authorizer, "GET", "/api/a", json!({"roles": "Admin"})).is_err());
+    // It also reports what a later rule allows.
+    authorizer.policy.rules.change(|rules| rules[1].verdict = Verdict::Allow);
+    let permit = decide_for(&authorizer, "GET", "/api/x", json!({})).unwrap();
+    assert_eq!((permit.rule(), permit.would_deny().unwrap().rule), (Some(1), Some(0)));
 }
 
 #[test]
