@@ -30,6 +30,7 @@ pub fn understands_trailers(headers: &Fields) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_support::fields;
 
     #[test]
     fn cookies_become_one_field_and_the_authority_the_host() {
@@ -43,6 +44,14 @@ mod tests {
         assert_eq!(headers.get(HOST).expect("a host"), "a.test:8443");
         from_http2(&mut headers, &Uri::from_static("/x"));
         assert_eq!(headers.get(HOST).expect("a host"), "a.test:8443", "unchanged without :authority");
+    }
+
+    #[test]
+    fn a_single_cookie_field_stays_as_it_is() {
+        let lines = [("cookie", "a=1; b=2"), ("accept", "*/*"), ("host", "a.test")];
+        let mut headers = fields(&lines);
+        from_http2(&mut headers, &Uri::from_static("/x"));
+        assert_eq!(headers, fields(&lines));
     }
 
     #[test]

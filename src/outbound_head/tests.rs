@@ -7,6 +7,7 @@ mod credentials;
 mod forward_auth;
 mod forwarded;
 mod identity;
+mod repeated;
 
 use crate::message::{Fields, Section};
 use serde_json::{Value, json};
@@ -53,43 +54,6 @@ fn rewritten(head: &OutboundHead, mut fields: Fields, facts: &RequestFacts, perm
         assert_eq!(repeated, fields);
     }
     fields
-}
-
-/// What is kept of a section is only used for the same rules, token and peer.
-#[test]
-fn fields_of_a_repeated_section_are_those_of_the_request() {
-    let authorizer = authorizer(Backend::OpenMetadata);
-    let renamed = IdentityNames { user: Some(HeaderName::from_static("x-other-user")), ..names(false) };
-    let heads = [
-        head(Backend::OpenMetadata),
-        head(Backend::OpenMetadata).with_prefix(PathPrefix::new("/catalog")),
-        OutboundHead::new(
-            Backend::OpenMetadata,
-            renamed,
-            Authorization::Strip,
-            vec!["192.0.2.2/32".parse().unwrap()],
-        ),
-    ];
-    let sent =
-        fields(&[BEARER, ("host", "a.example"), ("x-forwarded-for", "198.51.100.1"), ("x-other", "kept")]);
-    let facts = facts_of(Backend::OpenMetadata, "GET", "/api/x", &sent).unwrap();
-    let permits =
-        ["a", "b"].map(|sub| decide(&authorizer, &facts, Some(verified(json!({"sub": sub})))).unwrap());
-    let section = Arc::new(Section::new(b""));
-    for _ in 0..2 {
-        for (head, permit) in heads.iter().flat_map(|head| permits.iter().map(move |permit| (head, permit))) {
-            for (peer, tls) in
-                [("192.0.2.1", false), ("192.0.2.2", false), ("192.0.2.1", true), ("192.0.2.1", false)]
-            {
-                let peer: IpAddr = peer.parse().unwrap();
-                let (mut plain, mut repeated) = (sent.clone(), sent.of_section(&section));
-                head.rewrite(&mut plain, &facts, permit, peer, tls).unwrap();
-                head.rewrite(&mut repeated, &facts, permit, peer, tls).unwrap();
-                assert_eq!(repeated, plain);
-                assert!(repeated.section().is_none());
-            }
-        }
-    }
 }
 
 fn sent(backend: Backend, lines: &[(&str, &str)], claims: Value) -> Fields {

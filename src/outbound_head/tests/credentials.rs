@@ -155,6 +155,16 @@ fn authorization_is_removed_unless_it_is_a_token_field() {
         let fields = sent_with(&head, &open(Backend::Generic), &lines, json!({}));
         assert_values(&fields, "authorization", kept);
     }
+    // Also if the token field has no token. Otherwise a public route gets what the client sent.
+    let head = with_token_fields(Backend::Generic, Authorization::Forward, &["x-token"]);
+    let malformed = [("x-token", "a b"), lines[0]];
+    let fields = sent_with(&head, &open(Backend::Generic), &malformed, json!({}));
+    assert_values(&fields, "authorization", &[]);
+    for value in ["Basic x:y", "Digest x", "Bearer a b"] {
+        let lines = [("authorization", value)];
+        let fields = sent_by(&self::head(Backend::Generic), &open(Backend::Generic), &lines, json!({}));
+        assert_values(&fields, "authorization", &[value]);
+    }
     let gms = with_token_fields(Backend::DataHubGms, Authorization::Forward, &["x-token"]);
     let system = [("authorization", "Basic __datahub_system:system-secret")];
     let fields = sent_with(&gms, &authorizer(Backend::DataHubGms), &system, json!({}));

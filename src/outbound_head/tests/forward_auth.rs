@@ -3,6 +3,7 @@
 use super::*;
 use crate::claims::{ClaimPath, FieldRules, MappedUser, Mapping, VerifiedToken};
 use crate::request::{TokenField, TokenFields};
+use crate::token_exchange::{ExchangeIssuer, TokenExchange};
 
 /// What the proxy that asks is told to set.
 fn forward_auth_fields(
@@ -119,6 +120,27 @@ fn sent_for_token(head: &OutboundHead, token: VerifiedToken) -> Fields {
     rewritten(head, fields, &facts, &permit)
 }
 
+/// [`OutboundHead::can_send`] tells a command that explains a request what the request itself gets.
+#[test]
+fn an_identity_that_fits_into_no_field_cannot_be_sent() {
+    let claims = vec![(HeaderName::from_static("x-team"), vec![ClaimPath::new("team")])];
+    let rules = || FieldRules { claims: claims.clone(), ..FieldRules::default() };
+    for (length, good) in [(1024, true), (1025, false)] {
+        for datahub_actor in [false, true] {
+            let names = names(datahub_actor);
+            let head = OutboundHead::new(Backend::DataHubGms, names, Authorization::Forward, Vec::new())
+                .with_field_rules(rules());
+            let token = verified(json!({"team": "a".repeat(length)}));
+            assert_eq!(head.can_send(&token), good, "{length}");
+            let mut fields = fields(&[BEARER, ("host", "a.example")]);
+            let facts = facts_of(Backend::DataHubGms, "GET", "/api/x", &fields).unwrap();
+            let permit = decide(&authorizer(Backend::DataHubGms), &facts, Some(token)).unwrap();
+            let rewritten = head.rewrite(&mut fields, &facts, &permit, PEER, false);
+            assert_eq!(rewritten.err(), (!good).then_some(Reason::MalformedToken), "{length}");
+        }
+    }
+}
+
 /// The path that was removed is told to the backend, and no client can tell it another one.
 #[test]
 fn a_removed_prefix_is_told() {
@@ -149,16 +171,40 @@ fn a_credential_of_the_backend_takes_the_place_of_the_clients() {
     assert_values(&headers, "x-other", &["kept"]);
 }
 
+/// On a public route, a token that cannot be read may be one of an issuer that takes part in the exchange.
+#[test]
+fn a_withheld_token_is_neither_forwarded_nor_told_to_a_proxy() {
+    let mut exchanging = open(Backend::Generic);
+    let issuer = ExchangeIssuer { name: "idp".into(), is_required: true };
+    exchanging.exchange = TokenExchange::new(Vec::new(), vec![issuer]);
+    let head = head(Backend::Generic);
+    for value in ["Bearer a.b.c", "bearer a.b.c"] {
+        let lines = [("authorization", value)];
+        assert_values(&sent_by(&head, &exchanging, &lines, json!({})), "authorization", &[]);
+        assert_values(&forward_auth_fields(&head, &exchanging, &lines, json!({})), "authorization", &[]);
+        let without_exchange = open(Backend::Generic);
+        let sent = sent_by(&head, &without_exchange, &lines, json!({}));
+        assert_values(&sent, "authorization", &["Bearer a.b.c"]);
+    }
+}
+
 #[test]
 fn a_withheld_token_is_removed_wherever_it_is() {
     let token = format!("{}.{}.{}", "a".repeat(20), "b".repeat(20), "c".repeat(20));
     let long = format!("before {token} after");
-    let lines = [("x-copy", &*long), ("x-exact", &*token), ("x-part", &token[..40]), ("x-other", "kept")];
+    let other = "a".repeat(token.len());
+    let lines = [
+        ("x-copy", &*long),
+        ("x-exact", &*token),
+        ("x-part", &token[..40]),
+        ("x-other", "kept"),
+        ("x-long", &*other),
+    ];
     let mut headers = fields(&lines);
     headers.append("x-bytes", HeaderValue::from_bytes(&[b"\xff", token.as_bytes()].concat()).unwrap());
     remove_fields_with(&mut headers, token.as_bytes());
     let names: Vec<&str> = headers.iter().map(|field| field.name()).collect();
-    assert_eq!(names, ["x-part", "x-other"]);
+    assert_eq!(names, ["x-part", "x-other", "x-long"]);
     // A short text may be anywhere.
     let mut short = fields(&[("content-length", "12"), ("x-long", &*"12".repeat(20))]);
     remove_fields_with(&mut short, b"12");

@@ -189,6 +189,9 @@ fn requests_with_a_session_cookie_have_a_browser_as_source() {
     assert_values(&session, REQUEST_SOURCE, &["BROWSER"]);
     let token = sent(Backend::DataHubFrontend, &[(REQUEST_SOURCE, "BROWSER")], json!({}));
     assert_values(&token, REQUEST_SOURCE, &["SDK"]);
+    // GMS reads no session cookie, so it proves nothing there.
+    let gms = sent_for(Backend::DataHubGms, Caller::SessionCookie, &claimed);
+    assert_values(&gms, REQUEST_SOURCE, &[]);
 }
 
 #[test]
@@ -235,6 +238,19 @@ fn long_look_alikes_are_removed() {
         let fields = sent(Backend::Generic, &lines, json!({}));
         assert!(!fields.iter().map(|field| field.value()).any(|value| value == "forged"), "{fields:?}");
         assert_values(&fields, &kept, &["kept"]);
+    }
+    // The names of a configuration may be long themselves.
+    for letters in [61, 62, 63, 64, 65, 100] {
+        let name = format!("x-{}", "a".repeat(letters));
+        let user = Some(HeaderName::try_from(&name).unwrap());
+        let names = IdentityNames { user, ..names(false) };
+        let head = OutboundHead::new(Backend::Generic, names, Authorization::Forward, Vec::new());
+        let (look_alike, longer) = (name.replace('-', "_"), format!("{name}b"));
+        let lines = [BEARER, (&*look_alike, "forged"), (&*longer, "kept")];
+        let fields = sent_by(&head, &authorizer(Backend::Generic), &lines, json!({}));
+        assert_values(&fields, &name, &["ada"]);
+        assert_values(&fields, &look_alike, &[]);
+        assert_values(&fields, &longer, &["kept"]);
     }
 }
 
