@@ -253,7 +253,13 @@ mod tests {
         for reason in Reason::ALL {
             let row = reason.row();
             match row.status {
-                StatusCode::UNAUTHORIZED => assert_ne!(row.challenge, Challenge::None, "{reason:?}"),
+                StatusCode::UNAUTHORIZED => {
+                    // RFC 6750 section 3.1: no error code if the request has no bearer token.
+                    let has_token = !matches!(reason, Reason::MissingToken | Reason::UnsupportedScheme);
+                    let expected =
+                        if has_token { Challenge::Error("invalid_token") } else { Challenge::Bare };
+                    assert_eq!(row.challenge, expected, "{reason:?}");
+                }
                 StatusCode::FORBIDDEN => assert_eq!(row.challenge, Challenge::Error("insufficient_scope")),
                 StatusCode::BAD_REQUEST => {}
                 _ => assert_eq!(row.challenge, Challenge::None, "{reason:?}"),

@@ -180,6 +180,9 @@ fn size_and_depth_are_bounded() {
     // The comparison and the lists are parts too.
     let of_parts = |parts: usize| Expression::parse(&format!("[{}] == []", "1,".repeat(parts - 3)));
     assert!(of_parts(1000).is_ok() && of_parts(1001).unwrap_err().contains("1000 parts"));
+    // A compiled letter of any script takes about 60 KB.
+    let of_letters = |count| Expression::parse(&format!("claims.a.matches(\"\\\\w{{{count}}}\")"));
+    assert!(of_letters(2).is_ok() && of_letters(8).unwrap_err().contains("not a valid regular expression"));
 }
 
 #[test]
