@@ -87,6 +87,8 @@ class Mix:
         self.truth, self.random, self.pool, self.count = truth, random.Random(seed), [], 0
         # Wrong decisions, and the requests that may reach the backend.
         self.wrong, self.may_arrive, self.outcomes = [], set(), collections.Counter()
+        # Of the requests with genuine tokens: how many had to be accepted (True), refused, or might be either.
+        self.verdicts = collections.Counter()
 
     def genuine(self, program):
         """A token of the pool. One that is certainly refused, whether revoked, expired or of a retired key, stays for a few requests."""
@@ -126,6 +128,8 @@ class Mix:
         """Right after the response, because what is right changes."""
         statuses, may_arrive = allowed(sent, self.truth)
         self.outcomes[sent.kind, str(sent.outcome).split(":")[0]] += 1
+        if sent.kind == "good":
+            self.verdicts[self.truth.judge(sent.token, sent.program, sent.start, sent.end)] += 1
         if may_arrive:
             self.may_arrive.add(sent.name)
         if sent.outcome == 200 and sent.token and sent.program not in sent.token.key.known_by:
