@@ -114,7 +114,7 @@ impl Session {
         self.members.clear();
     }
 
-    /// Makes a change as the commands do: one of bots only if nobody else has changed the set.
+    /// Makes a change as the commands do: one of bots only if no other writer has changed the set.
     fn change(&mut self, change: Change) {
         let (name, before) = (self.list.name(), self.server.revision);
         let command = change_command(&name, std::slice::from_ref(&change), Some(before));
