@@ -49,7 +49,7 @@ pub struct LastWhole {
 
 impl LastWhole {
     /// Of a set that has not been read over this connection yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { at: Instant::now(), changed_since: false, members: 0 }
     }
 }
