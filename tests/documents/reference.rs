@@ -145,3 +145,23 @@ fn the_tests_that_the_assurance_page_names_exist() {
         assert!(steps.contains(&format!("\nstep_{}() {{", step.replace('-', "_"))), "{step}");
     }
 }
+
+#[test]
+fn the_assurance_page_has_the_listed_mutants_and_all_fuzz_targets() {
+    let (page, known) = (read("docs/assurance.md"), read("tests/mutants/known.toml"));
+    let (listed, reasons) = (known.matches("\"src/").count(), known.matches("[[known]]").count());
+    let row =
+        page.lines().find(|line| line.starts_with("| all | ") && line.ends_with(&format!("| {listed} |")));
+    assert!(row.is_some(), "{listed} are listed");
+    assert!(page.contains(&format!("listed with {reasons} reasons")), "{reasons} reasons");
+    for name in fuzz_targets() {
+        assert!(page.contains(&format!("\n| {name} | ")), "{name}");
+    }
+}
+
+/// The names of the programs.
+fn fuzz_targets() -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    names.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
+}
