@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Whether a character is safe to print. Control characters are not (a terminal treats U+009B like `ESC [`), and
-/// neither are characters that change the direction of text, have no width, or that no text may contain (YAML refuses them).
+/// neither are characters that change the direction of text or have no width, and U+FFFE and U+FFFF, which YAML refuses.
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(

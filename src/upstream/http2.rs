@@ -21,7 +21,7 @@ use super::{RequestBody, open_error};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, task};
 
-/// The most streams on one connection, even if the backend allows more.
+/// The most streams on one connection, even if the backend allows more. Few in a model, so that they are soon used up.
 pub(super) const MAX_STREAMS: usize = if cfg!(shuttle) { 3 } else { 100 };
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// Room for the window of every stream, so that a client that does not read does not block others.
@@ -167,7 +167,7 @@ impl Http2Pool {
     }
 }
 
-/// Runs what hyper does for a connection.
+/// Runs the tasks of hyper. `TokioExecutor` would hide them from the model checker.
 #[derive(Clone, Copy)]
 struct Tasks;
 

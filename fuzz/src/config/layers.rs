@@ -106,7 +106,7 @@ impl Layers {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Asserts that there is such a place.
+    /// Asserts that a place that was reported exists in the layers.
     pub fn assert_exists(&self, origin: &Origin) {
         match origin {
             Origin::Default => {}

@@ -1,4 +1,4 @@
-//! Secrets are in no output.
+//! No output contains a secret.
 //!
 //! [`SECRET`] may be anywhere in an input. If it is only where a secret belongs, no output may contain it.
 
